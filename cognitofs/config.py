@@ -1,0 +1,245 @@
+"""Profile and MountOptions: what the person has configured, as frozen values.
+
+Owns the options' names, defaults, meanings and checks. Where they are written is `configfile.py`;
+how flags, environment and file are merged is `settings.py`.
+
+INVARIANT: a `Profile` and a `MountOptions` that exist are valid; only completeness is asked for
+separately (`require_sign_in`, `require_mount`), since a profile may be configured in steps.
+"""
+
+import ipaddress
+import os
+import re
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from cognitofs import quantities
+from cognitofs.errors import ConfigError
+from cognitofs.quantities import GIB, MIB
+from cognitofs.rootprefix import STANDARD_ROOT, check_template
+
+DEFAULT_PROFILE = "default"
+Sync = Literal["close", "fsync", "local"]
+Service = Literal["cognito_idp", "cognito_identity", "sts", "s3"]
+
+_PROFILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+# "us-east-1_AbC" names a user pool, "us-east-1:uuid" an identity pool: the region comes first.
+_REGION_OF_ID = re.compile(r"([a-z]{2}(?:-[a-z]+)+-[0-9]+)[_:]")
+# Wider than S3's rules, which old buckets and other stores break; keeps out URLs and paths.
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+
+
+def check_profile_name(name: str) -> str:
+    """Return *name* if it can be a directory's name. Raises ConfigError."""
+    if not _PROFILE_NAME.fullmatch(name):
+        raise ConfigError(
+            f"{name!r} cannot name a profile; use letters, digits, '-', '_' and '.', at most 64."
+        )
+    return name
+
+
+def check_endpoint(key: str, url: str) -> None:
+    """Raise ConfigError unless *url* is https, or http on this machine.
+
+    Tokens and keys travel there: plain http is for emulators on a loopback address only.
+    """
+    if not url:
+        return
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError as exc:
+        raise ConfigError(f"`{key}` is not a URL: {url!r}; write https://HOST.") from exc
+    if parts.scheme not in ("http", "https") or not host:
+        raise ConfigError(f"`{key}` must be a URL such as https://HOST, not {url!r}.")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise ConfigError(f"`{key}` must be a plain URL, without a user, query or fragment.")
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise ConfigError(
+            f"`{key}` would send your tokens to {host} unencrypted; use https:// "
+            "(http:// is only for addresses of this machine, such as 127.0.0.1)."
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Service URLs where they are not AWS's own; "" where they are."""
+
+    cognito_idp: str = ""
+    cognito_identity: str = ""
+    sts: str = ""
+    s3: str = ""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            check_endpoint(f"endpoints.{each.name}", getattr(self, each.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Whose files, and where they are. An empty string is an option that is not set.
+
+    `root` None stands for the default: `private/{identity_id}/`, or the whole bucket when the
+    credential process names no identity.
+    """
+
+    name: str = DEFAULT_PROFILE
+    region: str = ""
+    user_pool_id: str = ""
+    client_id: str = ""
+    client_secret: str = field(default="", repr=False)
+    identity_pool_id: str = ""
+    bucket: str = ""
+    bucket_region: str = ""
+    root: str | None = None
+    endpoint_url: str = ""
+    endpoints: Endpoints = Endpoints()
+    credential_process: str = ""
+    ca_bundle: str = ""
+
+    def __post_init__(self) -> None:
+        check_profile_name(self.name)
+        check_endpoint("endpoint_url", self.endpoint_url)
+        if self.root is not None:
+            check_template(self.root)
+        if self.bucket and not _BUCKET.fullmatch(self.bucket):
+            raise ConfigError(
+                f"`bucket` must be the bucket's name alone, not {self.bucket!r}; "
+                "the part below it is `root`."
+            )
+        self._check_region()
+
+    def _check_region(self) -> None:
+        derived = _region_of(self.user_pool_id) or _region_of(self.identity_pool_id)
+        if self.region and derived and self.region != derived:
+            raise ConfigError(
+                f"`region` is {self.region}, but the pools of profile {self.name!r} are in "
+                f"{derived}; correct or remove `region` (for the bucket set `bucket_region`)."
+            )
+
+    @property
+    def user_pool_region(self) -> str:
+        """Region of the user pool; its id names it."""
+        return _region_of(self.user_pool_id) or self.region
+
+    @property
+    def identity_pool_region(self) -> str:
+        """Region of the identity pool; its id names it."""
+        return _region_of(self.identity_pool_id) or self.region
+
+    @property
+    def s3_region(self) -> str:
+        """Region of the bucket: `bucket_region`, else that of the pools."""
+        pools = self.user_pool_region or self.identity_pool_region
+        return self.bucket_region or self.region or pools
+
+    def endpoint(self, service: Service) -> str:
+        """Return the URL for *service*, or "" for AWS's own."""
+        chosen: str = getattr(self.endpoints, service)
+        return chosen or self.endpoint_url
+
+    def root_template(self, *, has_identity: bool) -> str:
+        """Return `root`, or the default for a sign-in with or without an identity id."""
+        if self.root is not None:
+            return self.root
+        return STANDARD_ROOT if has_identity else ""
+
+
+def _region_of(pool_id: str) -> str:
+    match = _REGION_OF_ID.match(pool_id)
+    return match[1] if match else ""
+
+
+def require_sign_in(profile: Profile) -> None:
+    """Raise ConfigError unless *profile* says enough to sign in with Cognito."""
+    if profile.credential_process:
+        raise ConfigError(
+            f"Profile {profile.name!r} gets its keys from its `credential_process`; "
+            "there is nothing to sign in to: mount it."
+        )
+    _require(profile, "user_pool_id", "client_id", "identity_pool_id")
+    _require_region(profile, profile.user_pool_region and profile.identity_pool_region, "region")
+
+
+def require_mount(profile: Profile) -> None:
+    """Raise ConfigError unless *profile* says enough to mount."""
+    if profile.credential_process:
+        _require(profile, "bucket")
+    else:
+        _require(profile, "user_pool_id", "client_id", "identity_pool_id", "bucket")
+    _require_region(profile, profile.s3_region, "bucket_region")
+
+
+def _require(profile: Profile, *keys: str) -> None:
+    missing = [key for key in keys if not getattr(profile, key)]
+    if missing:
+        raise ConfigError(
+            f"Profile {profile.name!r} lacks {_listed(missing)}; "
+            f"run `cognitofs configure --profile {profile.name}`."
+        )
+
+
+def _require_region(profile: Profile, region: str, key: str) -> None:
+    if not region:
+        raise ConfigError(
+            f"Profile {profile.name!r} does not say in which AWS region it lives; set it with "
+            f"`cognitofs configure --profile {profile.name} --set {key}=REGION`."
+        )
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _read_by(reading: quantities.Reading) -> dict[str, Any]:
+    return {"reading": reading}
+
+
+@dataclass(frozen=True, slots=True)
+class MountOptions:
+    """How to mount. Sizes in bytes, times in seconds.
+
+    Each field's metadata holds the reading that turns a written value into it.
+    """
+
+    sync: Sync = field(
+        default="close", metadata=_read_by(quantities.one_of("close", "fsync", "local"))
+    )
+    # S3 takes parts of 5 MiB to 5 GiB.
+    part_size: int = field(
+        default=8 * MIB, metadata=_read_by(quantities.size_between(5 * MIB, 5 * GIB))
+    )
+    metadata_ttl: float = field(default=5.0, metadata=_read_by(quantities.seconds))
+    open_ttl: float = field(default=1.0, metadata=_read_by(quantities.seconds))
+    cache_size: int = field(default=GIB, metadata=_read_by(quantities.size))
+    # None waits for as long as uploads make progress.
+    drain_timeout: float | None = field(default=None, metadata=_read_by(quantities.seconds))
+    max_transfers: int = field(default=8, metadata=_read_by(quantities.count))
+    allow_other: bool = field(default=False, metadata=_read_by(quantities.switch))
+    read_only: bool = field(default=False, metadata=_read_by(quantities.switch))
+    uid: int = field(default_factory=os.getuid, metadata=_read_by(quantities.whole))
+    gid: int = field(default_factory=os.getgid, metadata=_read_by(quantities.whole))
+    file_mode: int = field(default=0o644, metadata=_read_by(quantities.mode))
+    dir_mode: int = field(default=0o755, metadata=_read_by(quantities.mode))
+    # None: the XDG directories of `where.py`.
+    state_dir: Path | None = field(default=None, metadata=_read_by(quantities.path))
+    cache_dir: Path | None = field(default=None, metadata=_read_by(quantities.path))
+    log_level: Literal["error", "warning", "info", "debug"] = field(
+        default="info",
+        metadata=_read_by(quantities.one_of("error", "warning", "info", "debug")),
+    )
+    auth_wait: float = field(default=60.0, metadata=_read_by(quantities.seconds))
+    stall_timeout: float = field(default=120.0, metadata=_read_by(quantities.seconds))
+    read_timeout: float = field(default=60.0, metadata=_read_by(quantities.seconds))
+    attributes: Literal["head", "list"] = field(
+        default="head", metadata=_read_by(quantities.one_of("head", "list"))
+    )

@@ -1,0 +1,140 @@
+"""Readings: what a person writes for a size, a time, a mode, a yes or no, as the value meant.
+
+Owns the notation of options, whether they come from TOML (already typed), the environment or a
+flag (text). Does not know which option it reads: the caller names it in its message.
+
+INVARIANT: a reading returns the value or raises `ValueError` with words that finish the sentence
+"`option` must be ...".
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
+
+_UNITS = {
+    "": 1,
+    "b": 1,
+    # IEC 80000-13, and the bare letters as dd, truncate and s3fs use them.
+    "k": KIB,
+    "kib": KIB,
+    "m": MIB,
+    "mib": MIB,
+    "g": GIB,
+    "gib": GIB,
+    "t": TIB,
+    "tib": TIB,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "tb": 10**12,
+}
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]*)")
+_SECONDS = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(s|m|h|)")
+_YES, _NO = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})
+
+Reading = Callable[[object], object]
+
+
+def size(value: object) -> int:
+    """Return bytes: 1048576, "5M", "8MiB" (powers of 1024) or "8MB" (powers of 1000)."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    unit = _UNITS.get(match[2].lower()) if match else None
+    if match is None or unit is None:
+        raise ValueError('a size such as 8388608, "8MiB" or "5M"')
+    return int(float(match[1]) * unit)
+
+
+def size_between(least: int, most: int) -> Callable[[object], int]:
+    """Return a reading of sizes in [least, most]."""
+
+    def reading(value: object) -> int:
+        number = size(value)
+        if not least <= number <= most:
+            raise ValueError(f"a size from {size_text(least)} to {size_text(most)}")
+        return number
+
+    return reading
+
+
+def size_text(number: int) -> str:
+    """Return *number* bytes as `size` would read it."""
+    for unit, name in ((TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")):
+        if number >= unit and number % unit == 0:
+            return f"{number // unit}{name}"
+    return str(number)
+
+
+def seconds(value: object) -> float:
+    """Return seconds: 5, 0.5, "30", "30s", "2m", "1h"."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        return float(value)
+    match = _SECONDS.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError('a time in seconds such as 5, 0.5, "30s" or "2m"')
+    return float(match[1]) * {"m": 60, "h": 3600}.get(match[2], 1)
+
+
+def count(value: object) -> int:
+    """Return a whole number of at least one."""
+    number = whole(value)
+    if number < 1:
+        raise ValueError("a whole number of at least 1")
+    return number
+
+
+def whole(value: object) -> int:
+    """Return a whole number of at least zero."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        return int(value)
+    raise ValueError("a whole number")
+
+
+def mode(value: object) -> int:
+    """Return permission bits: "0644" and "644" are octal, TOML writes 0o644."""
+    if isinstance(value, str) and re.fullmatch(r"(0o)?[0-7]{3,4}", value):
+        value = int(value.removeprefix("0o"), 8)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 0o777:
+        return value
+    raise ValueError('permission bits such as "0644" (in TOML also 0o644)')
+
+
+def switch(value: object) -> bool:
+    """Return true or false."""
+    if isinstance(value, bool):
+        return value
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if word not in _YES | _NO:
+        raise ValueError("true or false")
+    return word in _YES
+
+
+def text(value: object) -> str:
+    """Return one line of text."""
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError("one line of text")
+    return value
+
+
+def path(value: object) -> Path:
+    """Return an absolute path; "~" is the home directory."""
+    found = Path(str(value)).expanduser() if isinstance(value, str | Path) and value else None
+    if found is None or not found.is_absolute():
+        raise ValueError('an absolute path, or one that begins with "~/"')
+    return found
+
+
+def one_of(*words: str) -> Callable[[object], str]:
+    """Return a reading of one of *words*."""
+
+    def reading(value: object) -> str:
+        if value not in words:
+            raise ValueError(f"one of {', '.join(words)}")
+        return str(value)
+
+    return reading
