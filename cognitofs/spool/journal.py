@@ -1,0 +1,293 @@
+"""Journal: every change that S3 does not have yet, in one SQLite database.
+
+Owns the tables, their order of commits, and nothing else; bytes lie in spool files. One connection,
+used by one thread at a time; concurrent commits share one transaction (group commit).
+
+A commit that acknowledges nothing is made with synchronous=NORMAL: it survives kill -9. One that
+acknowledges is made with FULL, which syncs the whole WAL and with it all earlier commits.
+
+INVARIANT: a row is written before the request it describes is sent, and removed only after S3
+acknowledged it; the spool file goes after the row.
+INVARIANT: a database of a newer version is not written to.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import apsw
+import trio
+
+from cognitofs.errors import JournalTooNew, SpoolDamaged, SpoolFull
+from cognitofs.spool.seal import Seal, decode_headers, decode_info, encode_headers, encode_info
+from cognitofs.store.interface import ETag, ObjectHeaders, PartReceipt, UploadId
+
+VERSION = 1
+"""Of the tables below (user_version)."""
+
+_TABLES = """
+CREATE TABLE file(
+  id TEXT PRIMARY KEY,        -- 32 hex digits; the spool file's name when has_spool
+  key TEXT NOT NULL,          -- relative to the mount's prefix
+  state TEXT NOT NULL CHECK(state IN ('sealed', 'conflict', 'failed')),
+  size INTEGER NOT NULL,
+  touched TEXT NOT NULL,      -- JSON [[start, stop], ...]: what differs from the base
+  base TEXT,                  -- JSON ObjectInfo, or NULL: made from nothing
+  base_limit INTEGER NOT NULL,
+  expect TEXT NOT NULL,       -- ETag | absent | any
+  headers TEXT NOT NULL,      -- JSON, with the txid
+  has_spool INTEGER NOT NULL,
+  supersedes TEXT NOT NULL,   -- JSON [txid, ...]
+  error TEXT NOT NULL DEFAULT '');
+CREATE TABLE upload(          -- a multipart upload under way; of an unsealed file too
+  upload_id TEXT PRIMARY KEY,
+  id TEXT NOT NULL,           -- of the file
+  key TEXT NOT NULL);
+CREATE TABLE part(            -- what S3 has acknowledged of it
+  upload_id TEXT NOT NULL, number INTEGER NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL,
+  source TEXT NOT NULL, etag TEXT NOT NULL, checksum TEXT NOT NULL,
+  PRIMARY KEY(upload_id, number)) WITHOUT ROWID;
+CREATE TABLE attributes(      -- headers of an object that await their self-copy
+  key TEXT PRIMARY KEY,
+  headers TEXT NOT NULL);
+CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+INSERT INTO meta VALUES('durable', 0);
+"""
+
+Statement = tuple[str, tuple[object, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class SentPart:
+    """A part that S3 acknowledged: where it lies in the file, where from, and its receipt."""
+
+    start: int
+    stop: int
+    source: str
+    receipt: PartReceipt
+
+
+@dataclass(frozen=True, slots=True)
+class OpenUpload:
+    """A multipart upload that was under way, with the parts S3 has acknowledged."""
+
+    upload_id: UploadId
+    id: str
+    key: str
+    parts: tuple[SentPart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PendingFile:
+    """A sealed file of the journal and what became of it."""
+
+    seal: Seal
+    state: str
+    error: str
+
+
+@dataclass(slots=True)
+class _Batch:
+    statements: list[Statement] = field(default_factory=list)
+    durable: bool = False
+    done: bool = False
+    error: Exception | None = None
+
+
+class Journal:
+    """The open database. Build with `Journal.open`."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._db = connection
+        self._next = _Batch()
+        self._lock = trio.Lock()
+
+    @classmethod
+    def open(cls, path: Path) -> "Journal":
+        """Open or make the database. Raises JournalTooNew, SpoolDamaged. Blocks; called once."""
+        with_error = f"The journal {path} could not be opened; check the disk and its permissions."
+        try:
+            connection = apsw.Connection(str(path))
+            version = int(connection.pragma("user_version"))
+            if version > VERSION:
+                connection.close()
+                raise JournalTooNew(
+                    f"The journal {path} was written by a newer cognitofs (format {version});"
+                    " it was left unharmed. Use that version, or another --state-dir."
+                )
+            _prepare(connection, version)
+        except apsw.Error as exc:
+            raise SpoolDamaged(with_error) from exc
+        return cls(connection)
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    # -- reading, at the start of a mount ---------------------------------------------------
+
+    def pending(self) -> list[PendingFile]:
+        """Return all sealed files, oldest first."""
+        rows = self._db.execute(
+            "SELECT id, key, size, touched, base, base_limit, expect, headers, has_spool,"
+            " supersedes, state, error FROM file ORDER BY rowid"
+        )
+        return [PendingFile(_seal_of(row[:10]), str(row[10]), str(row[11])) for row in rows]
+
+    def uploads(self) -> list[OpenUpload]:
+        """Return all multipart uploads that were neither completed nor aborted."""
+        rows = self._db.execute("SELECT upload_id, id, key FROM upload").fetchall()
+        return [
+            OpenUpload(UploadId(str(upload)), str(id_), str(key), self._parts(str(upload)))
+            for upload, id_, key in rows
+        ]
+
+    def _parts(self, upload_id: str) -> tuple[SentPart, ...]:
+        rows = self._db.execute(
+            "SELECT number, start, stop, source, etag, checksum FROM part"
+            " WHERE upload_id = ? ORDER BY number",
+            (upload_id,),
+        )
+        return tuple(
+            SentPart(start, stop, source, PartReceipt(number, ETag(etag), stop - start, checksum))
+            for number, start, stop, source, etag, checksum in rows
+        )
+
+    def attributes(self) -> list[tuple[str, ObjectHeaders]]:
+        """Return the keys whose headers await their self-copy."""
+        rows = self._db.execute("SELECT key, headers FROM attributes")
+        return [(str(key), decode_headers(str(headers))) for key, headers in rows]
+
+    # -- writing -----------------------------------------------------------------------------
+
+    async def seal(self, seal: Seal, *, replaces: Iterable[str] = (), durable: bool) -> None:
+        """Record *seal* in place of the rows *replaces*, in one transaction."""
+        gone = [("DELETE FROM file WHERE id = ?", (old,)) for old in replaces if old != seal.id]
+        await self._commit([*gone, _insert(seal)], durable=durable)
+
+    async def park(self, id: str, state: str, error: str) -> None:
+        """Record that a file waits for a person: `conflict` or `failed`, and why."""
+        sql = "UPDATE file SET state = ?, error = ? WHERE id = ?"
+        await self._commit([(sql, (state, error, id))], durable=True)
+
+    async def unpark(self, id: str) -> None:
+        """Record that a file is tried again."""
+        await self._commit(
+            [("UPDATE file SET state = 'sealed', error = '' WHERE id = ?", (id,))], durable=False
+        )
+
+    async def finish(self, id: str, upload_id: str | None = None) -> None:
+        """Forget a file: S3 has it, or nobody wants it any more."""
+        statements: list[Statement] = [("DELETE FROM file WHERE id = ?", (id,))]
+        if upload_id is not None:
+            statements += _forget_upload(upload_id)
+        await self._commit(statements, durable=False)
+
+    async def begin_upload(self, id: str, key: str, upload_id: UploadId) -> None:
+        """Record that a multipart upload exists, before any part is sent."""
+        sql = "INSERT INTO upload(upload_id, id, key) VALUES(?, ?, ?)"
+        await self._commit([(sql, (upload_id, id, key))], durable=False)
+
+    async def record_part(self, upload_id: UploadId, part: SentPart) -> None:
+        """Record a part that S3 acknowledged."""
+        receipt = part.receipt
+        row = (upload_id, receipt.number, part.start, part.stop, part.source)
+        sql = "INSERT OR REPLACE INTO part VALUES(?, ?, ?, ?, ?, ?, ?)"
+        await self._commit([(sql, (*row, receipt.etag, receipt.checksum))], durable=False)
+
+    async def forget_upload(self, upload_id: str) -> None:
+        """Record that a multipart upload is completed or aborted."""
+        await self._commit(_forget_upload(upload_id), durable=False)
+
+    async def set_attributes(self, key: str, headers: ObjectHeaders) -> None:
+        """Record headers that the object *key* shall get."""
+        sql = "INSERT OR REPLACE INTO attributes(key, headers) VALUES(?, ?)"
+        await self._commit([(sql, (key, encode_headers(headers)))], durable=True)
+
+    async def finish_attributes(self, key: str) -> None:
+        """Record that the object has its headers, or is gone."""
+        await self._commit([("DELETE FROM attributes WHERE key = ?", (key,))], durable=False)
+
+    async def make_durable(self) -> None:
+        """Return when everything committed so far survives a power cut."""
+        await self._commit(
+            [("UPDATE meta SET value = value + 1 WHERE name = 'durable'", ())], durable=True
+        )
+
+    async def _commit(self, statements: list[Statement], *, durable: bool) -> None:
+        """Add *statements* to the next transaction and return when it is committed.
+
+        The first waiter to get the lock commits for all that queued behind it meanwhile.
+        """
+        batch = self._next
+        batch.statements += statements
+        batch.durable |= durable
+        with trio.CancelScope(shield=True):  # a local commit ends by itself
+            async with self._lock:
+                if not batch.done:
+                    self._next = _Batch()
+                    await trio.to_thread.run_sync(self._apply, batch)
+                    batch.done = True
+        if batch.error is not None:
+            raise batch.error
+
+    def _apply(self, batch: _Batch) -> None:
+        try:
+            self._db.pragma("synchronous", "FULL" if batch.durable else "NORMAL")
+            with self._db:
+                for sql, values in batch.statements:
+                    self._db.execute(sql, values)
+        except apsw.FullError as exc:
+            batch.error = SpoolFull("The local disk is full (journal); free some space.")
+            batch.error.__cause__ = exc
+        except apsw.Error as exc:
+            batch.error = SpoolDamaged(f"The journal could not be written ({exc}); check the disk.")
+            batch.error.__cause__ = exc
+
+
+def _prepare(connection: apsw.Connection, version: int) -> None:
+    connection.set_busy_timeout(2000)
+    connection.pragma("locking_mode", "EXCLUSIVE")
+    connection.pragma("journal_mode", "WAL")
+    connection.pragma("trusted_schema", False)
+    connection.pragma("synchronous", "FULL")
+    migrations: tuple[Callable[[], object], ...] = (lambda: connection.execute(_TABLES),)
+    with connection:
+        for migrate in migrations[version:]:
+            migrate()
+        connection.pragma("user_version", VERSION)
+
+
+def _insert(seal: Seal) -> Statement:
+    sql = (
+        "INSERT OR REPLACE INTO file(id, key, size, touched, base, base_limit, expect, headers,"
+        " has_spool, supersedes, state) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'sealed')"
+    )
+    base = encode_info(seal.base)
+    values = (seal.id, seal.key, seal.size, json.dumps(seal.touched), base, seal.base_limit)
+    rest = (seal.expect, encode_headers(seal.headers), int(seal.has_spool))
+    return sql, (*values, *rest, json.dumps(seal.supersedes))
+
+
+def _forget_upload(upload_id: str) -> list[Statement]:
+    return [
+        ("DELETE FROM part WHERE upload_id = ?", (upload_id,)),
+        ("DELETE FROM upload WHERE upload_id = ?", (upload_id,)),
+    ]
+
+
+def _seal_of(row: tuple[object, ...]) -> Seal:
+    id_, key, size, touched, base, base_limit, expect, headers, has_spool, superseded = row
+    return Seal(
+        id=str(id_),
+        key=str(key),
+        size=int(str(size)),
+        touched=tuple((start, stop) for start, stop in json.loads(str(touched))),
+        base=decode_info(None if base is None else str(base)),
+        base_limit=int(str(base_limit)),
+        expect=ETag(str(expect)),
+        headers=decode_headers(str(headers)),
+        has_spool=bool(has_spool),
+        supersedes=tuple(json.loads(str(superseded))),
+    )

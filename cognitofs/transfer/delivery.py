@@ -1,0 +1,177 @@
+"""Delivery: one try at bringing one seal to S3.
+
+Owns which requests a seal needs (one PutObject, or parts and a Complete), the filling of touched
+parts from the base object, and the settling of commits whose outcome is unknown.
+Does not retry, park or journal states: that is the uploader's.
+
+INVARIANT: nothing is sent while an earlier commit of the same upload is unsettled.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+from cognitofs.errors import (
+    Changed,
+    CognitoFSError,
+    ConditionalConflict,
+    NoSuchUpload,
+    NotFound,
+    PreconditionFailed,
+    Stale,
+    Transient,
+)
+from cognitofs.spool.extents import ExtentMap
+from cognitofs.spool.journal import Journal
+from cognitofs.spool.seal import Seal
+from cognitofs.store.interface import Body, FileSlice, ObjectHead, ObjectInfo, ObjectStore
+from cognitofs.transfer.conflicts import Verdict, judge
+from cognitofs.transfer.multipart import Multipart
+from cognitofs.transfer.parallel import run_all
+from cognitofs.transfer.parts import MIB, Ladder, Part, plan_change
+from cognitofs.transfer.readahead import Reader
+from cognitofs.transfer.upload import Upload
+
+PARTS_AT_ONCE = 16
+"""Parts of one file under way; the store's own limit on transfers is usually lower."""
+
+_UNSETTLED = (PreconditionFailed, ConditionalConflict, NotFound, NoSuchUpload, Transient)
+
+
+class Delivery:
+    """Tries for one mount."""
+
+    def __init__(
+        self, store: ObjectStore, journal: Journal, reader: Reader, ladder: Ladder
+    ) -> None:
+        self._store = store
+        self._journal = journal
+        self._reader = reader
+        self._ladder = ladder
+
+    async def deliver(self, upload: Upload) -> ObjectInfo:
+        """Return what S3 acknowledged.
+
+        Raises Stale when the name was changed elsewhere, else what the store raises; the
+        same upload may be delivered again after any failure.
+        """
+        if upload.unsettled is not None:
+            return await self._settle(upload, upload.unsettled)
+        try:
+            plan = await self._send(upload)
+        except Changed as exc:
+            raise _changed_elsewhere(upload.seal) from exc
+        upload.enter("committing")
+        try:
+            return await self._commit(upload, plan)
+        except _UNSETTLED as exc:
+            upload.unsettled = exc
+            return await self._settle(upload, exc)
+
+    # -- sending ---------------------------------------------------------------------------------
+
+    async def _send(self, upload: Upload) -> tuple[Part, ...]:
+        """Send everything but the commit; return the parts, none for a single PutObject."""
+        seal = upload.seal
+        if upload.spool is None:
+            return ()
+        upload.spool.reach(seal.size)
+        if upload.multipart is None and seal.size <= self._ladder.first:
+            await self._fill(upload, 0, seal.size)
+            return ()
+        plan = self._plan(seal)
+        if upload.multipart is None:
+            upload.multipart = Multipart(
+                self._store, self._journal, seal.id, seal.key, seal.headers
+            )
+        await upload.multipart.wait_landed()
+        missing = upload.multipart.missing(plan)
+        await run_all(
+            (partial(self._send_part, upload, part) for part in missing), limit=PARTS_AT_ONCE
+        )
+        return plan
+
+    def _plan(self, seal: Seal) -> tuple[Part, ...]:
+        if seal.base is None or not seal.base_limit:
+            return self._ladder.cut(seal.size)
+        touched = ExtentMap(seal.touched)
+        return plan_change(seal.size, touched, seal.base_limit, self._ladder.first)
+
+    async def _send_part(self, upload: Upload, part: Part) -> None:
+        assert upload.multipart is not None
+        assert upload.spool is not None
+        if part.source == "base" and upload.seal.base is not None:
+            await upload.multipart.copy(part, upload.seal.base)
+        else:
+            await self._fill(upload, part.start, part.stop)
+            await upload.multipart.send(part, upload.spool)
+        upload.note_progress()
+
+    async def _fill(self, upload: Upload, start: int, stop: int) -> None:
+        """Fetch what of [start, stop) only the base object has into the spool file."""
+        base, spool = upload.seal.base, upload.spool
+        if base is None or spool is None:
+            return
+        for gap in spool.held.gaps(start, min(stop, upload.seal.base_limit)):
+            for at in range(gap.start, gap.stop, MIB):
+                data = await self._reader.read(base, at, min(at + MIB, gap.stop))
+                await spool.write(at, data)
+
+    # -- committing ------------------------------------------------------------------------------
+
+    async def _commit(self, upload: Upload, plan: tuple[Part, ...]) -> ObjectInfo:
+        seal, multipart = upload.seal, upload.multipart
+        if multipart is not None and plan:
+            upload_id = await multipart.begin()
+            receipts = multipart.receipts(plan)
+            return await self._store.complete_upload(
+                seal.key, upload_id, receipts, expect=seal.expect
+            )
+        body: Body = b""
+        if upload.spool is not None and seal.size:
+            body = FileSlice(upload.spool.fd, 0, seal.size)
+        return await self._store.put(seal.key, body, seal.headers, expect=seal.expect)
+
+    async def _settle(self, upload: Upload, error: CognitoFSError) -> ObjectInfo:
+        """Ask S3 what became of the commit that failed with *error*."""
+        found = await self._look(upload.seal.key)
+        verdict = judge(upload.seal, error, found)
+        if verdict is Verdict.DONE and found is not None:
+            return found.info
+        if verdict is Verdict.CONFLICT:
+            raise _changed_elsewhere(upload.seal) from error
+        if verdict is Verdict.RESTART and upload.multipart is not None:
+            await upload.multipart.restart()
+        elif verdict is Verdict.RECREATE:
+            await self._amend(upload, replace(upload.seal, expect="absent"))
+        elif verdict is Verdict.REBASE and found is not None:
+            rebased = replace(upload.seal, base=found.info, expect=found.info.etag)
+            await self._amend(upload, rebased)
+        upload.unsettled = None
+        raise _again(error) from error
+
+    async def _look(self, key: str) -> ObjectHead | None:
+        try:
+            return await self._store.head(key)
+        except NotFound:
+            return None
+
+    async def _amend(self, upload: Upload, seal: Seal) -> None:
+        """Go on with *seal* in place of the one that cannot be committed."""
+        await self._journal.seal(seal, durable=False)
+        upload.seal = seal
+        if upload.multipart is not None and seal.base != upload.seal.base:
+            await upload.multipart.abort()
+
+
+def _again(error: CognitoFSError) -> CognitoFSError:
+    """Return an error on which the uploader tries again."""
+    if isinstance(error, PreconditionFailed | NotFound):
+        return ConditionalConflict("The object changed while it was written; trying again.")
+    return error
+
+
+def _changed_elsewhere(seal: Seal) -> Stale:
+    return Stale(
+        f"{seal.key!r} was changed by somebody else meanwhile; your version is kept"
+        " (`cognitofs status` lists it)."
+    )

@@ -1,0 +1,193 @@
+"""HeaderWriter: brings changed modes and times of stored objects to S3.
+
+A program that sets a file's mode or times after its bytes are on S3 causes one conditional
+self-copy, two seconds later (DEBOUNCE), so that chmod, chown and utimens together cost one.
+Markers of directories are empty: they are stored again instead.
+Owns the debounce and the copies; what the headers are is the file system's business.
+
+INVARIANT: a header change is journalled before it is acknowledged, and forgotten only when S3 has
+it or the object is no longer the version it was meant for.
+INVARIANT: no copy of a key runs while its content is being committed: `settle` waits for it.
+"""
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import trio
+
+from cognitofs.errors import (
+    Changed,
+    CognitoFSError,
+    ConditionalConflict,
+    NotFound,
+    PreconditionFailed,
+    SignInError,
+    Transient,
+)
+from cognitofs.spool.journal import Journal
+from cognitofs.spool.seal import TXID
+from cognitofs.store.interface import ObjectHeaders, ObjectInfo, ObjectStore, PartReceipt
+from cognitofs.transfer.parallel import run_all
+from cognitofs.transfer.parts import COPY_RANGE, PART_MAXIMUM
+
+DEBOUNCE = 2.0
+PAUSE = 5.0
+"""Seconds between tries while S3 cannot be reached."""
+COPIES_AT_ONCE = 16
+
+_log = logging.getLogger(__name__)
+
+
+class HeaderOwner(Protocol):
+    """Told synchronously when an object was rewritten with other headers."""
+
+    def rewritten(self, old: ObjectInfo | None, new: ObjectInfo, headers: ObjectHeaders) -> None:
+        """*new* has the bytes of *old*; *old* is None for a marker."""
+        ...
+
+
+@dataclass(slots=True)
+class _Change:
+    headers: ObjectHeaders
+    due: float
+    running: bool = False
+
+
+class HeaderWriter:
+    """All header changes of one mount. `run` must be running."""
+
+    def __init__(self, store: ObjectStore, journal: Journal, owner: HeaderOwner) -> None:
+        self._store = store
+        self._journal = journal
+        self._owner = owner
+        self._changes: dict[str, _Change] = {}
+        self._wake = trio.Event()
+        self._draining = False
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Write headers as they fall due, until cancelled."""
+        task_status.started()
+        while True:
+            wake = self._wake
+            due = self._due()
+            if due:
+                await run_all((partial(self._write, key) for key in due), limit=COPIES_AT_ONCE)
+                continue
+            with trio.move_on_at(self._next_due()):
+                await wake.wait()
+
+    async def schedule(self, key: str, headers: ObjectHeaders) -> None:
+        """Journal the change and write it once things have been quiet for DEBOUNCE seconds."""
+        await self._journal.set_attributes(key, headers)
+        self.resume(key, headers)
+
+    def resume(self, key: str, headers: ObjectHeaders) -> None:
+        """Write a change that is in the journal already."""
+        self._changes[key] = _Change(headers, trio.current_time() + DEBOUNCE)
+        self._notify()
+
+    async def settle(self, key: str) -> None:
+        """Return when no copy of *key* runs and none is scheduled: new content brings headers."""
+        while (change := self._changes.get(key)) is not None and change.running:
+            await self._wait_change()
+        if self._changes.pop(key, None) is not None:
+            await self._journal.finish_attributes(key)
+
+    async def wait_drained(self) -> None:
+        """Write everything now and return when it is done."""
+        self._draining = True
+        self._notify()
+        while self._changes:
+            await self._wait_change()
+
+    @property
+    def pending(self) -> list[str]:
+        """Keys whose headers are not on S3 yet."""
+        return list(self._changes)
+
+    def _due(self) -> list[str]:
+        now = trio.current_time()
+        return [
+            key
+            for key, change in self._changes.items()
+            if not change.running and (self._draining or change.due <= now)
+        ]
+
+    def _next_due(self) -> float:
+        return min((c.due for c in self._changes.values() if not c.running), default=float("inf"))
+
+    def _notify(self) -> None:
+        self._wake.set()
+        self._wake = trio.Event()
+
+    async def _wait_change(self) -> None:
+        wake = self._wake
+        await wake.wait()
+
+    async def _write(self, key: str) -> None:
+        change = self._changes.get(key)
+        if change is None:
+            return
+        change.running = True
+        try:
+            await self._rewrite(key, change.headers)
+        except (Transient, SignInError, ConditionalConflict) as exc:
+            _log.info("The mode and times of %r will be written later: %s", key, exc)
+            change.due = trio.current_time() + PAUSE
+            if self._draining:
+                await trio.sleep(PAUSE)
+        except CognitoFSError as exc:
+            _log.warning("The mode and times of %r were not stored: %s", key, exc)
+            await self._forget(key, change)
+        else:
+            await self._forget(key, change)
+        finally:
+            change.running = False
+            self._notify()
+
+    async def _forget(self, key: str, change: _Change) -> None:
+        if self._changes.get(key) is change:
+            del self._changes[key]
+            await self._journal.finish_attributes(key)
+
+    async def _rewrite(self, key: str, headers: ObjectHeaders) -> None:
+        if key.endswith("/"):
+            info = await self._store.put(key, b"", headers, expect="any")
+            self._owner.rewritten(None, info, headers)
+            return
+        try:
+            found = await self._store.head(key)
+            if found.headers.metadata.get(TXID) != headers.metadata.get(TXID):
+                return  # other content by now: its headers are its own
+            info = await self._copy(found.info, headers)
+        except (NotFound, Changed, PreconditionFailed):
+            return
+        self._owner.rewritten(found.info, info, headers)
+
+    async def _copy(self, source: ObjectInfo, headers: ObjectHeaders) -> ObjectInfo:
+        if source.size <= PART_MAXIMUM:
+            return await self._store.copy(source, source.key, expect=source.etag, headers=headers)
+        return await self._copy_in_parts(source, headers)
+
+    async def _copy_in_parts(self, source: ObjectInfo, headers: ObjectHeaders) -> ObjectInfo:
+        """CopyObject ends at 5 GiB."""
+        upload_id = await self._store.begin_upload(source.key, headers)
+        receipts: dict[int, PartReceipt] = {}
+
+        async def copy(number: int, start: int) -> None:
+            receipts[number] = await self._store.copy_part(
+                source.key,
+                upload_id,
+                number,
+                source=source,
+                start=start,
+                stop=min(start + COPY_RANGE, source.size),
+            )
+
+        starts = range(0, source.size, COPY_RANGE)
+        jobs = (partial(copy, number, start) for number, start in enumerate(starts, 1))
+        await run_all(jobs, limit=COPIES_AT_ONCE)
+        parts = [receipts[number] for number in sorted(receipts)]
+        return await self._store.complete_upload(source.key, upload_id, parts, expect=source.etag)

@@ -1,0 +1,186 @@
+"""Multipart: one multipart upload under way, before and after its file is sealed.
+
+Owns the upload id, what S3 has acknowledged of it, and the parts in flight. Full parts of a new
+file go out while the file is still being written (streaming); the uploader sends the rest.
+
+INVARIANT: a receipt stands for bytes that have not changed since they were sent: `touch` drops
+the receipts of rewritten ranges and marks parts in flight as stale.
+INVARIANT: the upload id is journalled before the first part is sent.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import trio
+
+from cognitofs.errors import CognitoFSError, NoSuchUpload, SignInError, Transient
+from cognitofs.spool.journal import Journal, SentPart
+from cognitofs.spool.spoolfile import SpoolFile
+from cognitofs.store.interface import (
+    FileSlice,
+    ObjectHeaders,
+    ObjectInfo,
+    ObjectStore,
+    PartReceipt,
+    UploadId,
+)
+from cognitofs.transfer.parts import Ladder, Part
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Flight:
+    part: Part
+    stale: bool = False
+
+
+class Multipart:
+    """A multipart upload of *key*; begun at S3 with its first part."""
+
+    def __init__(
+        self, store: ObjectStore, journal: Journal, id: str, key: str, headers: ObjectHeaders
+    ) -> None:
+        self.id = id
+        self.key = key
+        self.headers = headers
+        self.upload_id: UploadId | None = None
+        self.refusal: CognitoFSError | None = None
+        self.commit_was_sent = False
+        self._store = store
+        self._journal = journal
+        self._sent: dict[int, SentPart] = {}
+        self._flights: dict[int, _Flight] = {}
+        self._next_to_stream = 1
+        self._landed = trio.Condition()
+        self._beginning = trio.Lock()
+
+    @property
+    def sent_bytes(self) -> int:
+        """Bytes that S3 has acknowledged."""
+        return sum(part.stop - part.start for part in self._sent.values())
+
+    def resume(self, upload_id: UploadId, parts: Sequence[SentPart]) -> None:
+        """Take over an upload of an earlier process."""
+        self.upload_id = upload_id
+        self._sent = {part.receipt.number: part for part in parts}
+
+    # -- streaming: while the file is written -----------------------------------------------
+
+    def touch(self, start: int, stop: int) -> None:
+        """Note that bytes [start, stop) are about to change: what was sent of them is void."""
+        for number in [n for n, p in self._sent.items() if p.start < stop and start < p.stop]:
+            del self._sent[number]
+        for flight in self._flights.values():
+            if flight.part.start < stop and start < flight.part.stop:
+                flight.stale = True
+
+    def stream_nowait(
+        self, nursery: trio.Nursery, spool: SpoolFile, size: int, ladder: Ladder
+    ) -> None:
+        """Start sending every part that is complete; the last one is kept for the seal."""
+        while self.refusal is None:
+            part = ladder.part(self._next_to_stream)
+            if part.stop >= size or not spool.held.covers(part.start, part.stop):
+                return
+            self._next_to_stream += 1
+            nursery.start_soon(self._stream, part, spool)
+
+    async def _stream(self, part: Part, spool: SpoolFile) -> None:
+        """Send one part ahead of the seal; what fails now is sent again then."""
+        try:
+            await self.send(part, spool)
+        except (Transient, SignInError) as exc:
+            _log.info("Part %d of a file being written will be sent later: %s", part.number, exc)
+        except CognitoFSError as exc:
+            self.refusal = exc
+
+    # -- sending -------------------------------------------------------------------------------
+
+    async def begin(self) -> UploadId:
+        """Return the upload id, asking S3 for one if there is none yet."""
+        async with self._beginning:
+            if self.upload_id is None:
+                upload_id = await self._store.begin_upload(self.key, self.headers)
+                await self._journal.begin_upload(self.id, self.key, upload_id)
+                self.upload_id = upload_id
+            return self.upload_id
+
+    async def send(self, part: Part, spool: SpoolFile) -> None:
+        """Send *part* from the spool and keep its receipt, unless it was rewritten meanwhile."""
+        flight = _Flight(part)
+        self._flights[part.number] = flight
+        try:
+            upload_id = await self.begin()
+            body = FileSlice(spool.fd, part.start, part.stop)
+            receipt = await self._store.upload_part(self.key, upload_id, part.number, body)
+            if not flight.stale:
+                await self._keep(upload_id, part, receipt)
+        except CognitoFSError:
+            if not flight.stale:  # else e.g. BadDigest: the bytes changed under the request
+                raise
+        finally:
+            await self._land(part.number)
+
+    async def copy(self, part: Part, base: ObjectInfo) -> None:
+        """Make *part* out of the base object, inside S3."""
+        upload_id = await self.begin()
+        receipt = await self._store.copy_part(
+            self.key, upload_id, part.number, source=base, start=part.start, stop=part.stop
+        )
+        await self._keep(upload_id, part, receipt)
+
+    async def _keep(self, upload_id: UploadId, part: Part, receipt: PartReceipt) -> None:
+        sent = SentPart(part.start, part.stop, part.source, receipt)
+        self._sent[part.number] = sent
+        await self._journal.record_part(upload_id, sent)
+
+    async def _land(self, number: int) -> None:
+        with trio.CancelScope(shield=True):
+            async with self._landed:
+                self._flights.pop(number, None)
+                self._landed.notify_all()
+
+    async def wait_landed(self) -> None:
+        """Return when no part is in flight."""
+        async with self._landed:
+            while self._flights:
+                await self._landed.wait()
+
+    # -- the end -------------------------------------------------------------------------------
+
+    def missing(self, plan: Sequence[Part]) -> list[Part]:
+        """Return the parts of *plan* that S3 does not have as they are."""
+        return [part for part in plan if not self._has(part)]
+
+    def _has(self, part: Part) -> bool:
+        sent = self._sent.get(part.number)
+        return sent is not None and (sent.start, sent.stop) == (part.start, part.stop)
+
+    def receipts(self, plan: Sequence[Part]) -> list[PartReceipt]:
+        """Return the receipts of *plan*, all of which must be here."""
+        return [self._sent[part.number].receipt for part in plan]
+
+    async def restart(self) -> None:
+        """Forget the upload at S3: it is gone. The next part begins another."""
+        await self.wait_landed()
+        if self.upload_id is not None:
+            await self._journal.forget_upload(self.upload_id)
+        self.upload_id = None
+        self.commit_was_sent = False
+        self._sent.clear()
+        self._next_to_stream = 1
+
+    async def abort(self) -> None:
+        """Drop the upload at S3 and in the journal."""
+        await self.wait_landed()
+        if self.upload_id is None:
+            return
+        upload_id, self.upload_id = self.upload_id, None
+        self._sent.clear()
+        try:
+            await self._store.abort_upload(self.key, upload_id)
+        except NoSuchUpload:
+            _log.debug("the upload to abort was gone already")
+        await self._journal.forget_upload(upload_id)

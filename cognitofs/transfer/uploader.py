@@ -1,0 +1,206 @@
+"""Uploader: brings sealed files to S3, for as long as it takes.
+
+Owns the queue, retries, parking and the last journal entry of an upload. Does not know inodes or
+the kernel; the content's owner is told once when S3 has it (`Owner.committed`).
+
+INVARIANT: a file leaves the journal only after S3 acknowledged it; whatever else happens it is
+kept, tried again or parked, and visible in `uploads`.
+"""
+
+import logging
+import random
+from collections.abc import Callable
+from functools import partial
+
+import trio
+
+from cognitofs.errors import (
+    AccessDenied,
+    CognitoFSError,
+    ConditionalConflict,
+    NoSuchUpload,
+    SignInError,
+    Stale,
+    Stalled,
+    Transient,
+)
+from cognitofs.spool.journal import Journal
+from cognitofs.spool.seal import Seal
+from cognitofs.spool.spoolfile import SpoolFile
+from cognitofs.store.interface import ObjectHeaders, ObjectInfo, ObjectStore
+from cognitofs.transfer.delivery import Delivery
+from cognitofs.transfer.multipart import Multipart
+from cognitofs.transfer.parts import Ladder
+from cognitofs.transfer.readahead import Reader
+from cognitofs.transfer.upload import Owner, Upload
+
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 60.0
+"""Seconds; full jitter below min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempt)."""
+PARKED_PAUSE = 900.0
+"""Seconds between tries of a parked file: policies get fixed."""
+
+_PASSING = (Transient, SignInError, ConditionalConflict, NoSuchUpload, Stalled)
+_log = logging.getLogger(__name__)
+
+
+class Uploader:
+    """All uploads of one mount. `run` must be running."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        journal: Journal,
+        reader: Reader,
+        *,
+        ladder: Ladder,
+        at_once: int,
+        jitter: Callable[[float], float] | None = None,
+    ) -> None:
+        self.ladder = ladder
+        self._store = store
+        self._journal = journal
+        self._delivery = Delivery(store, journal, reader, ladder)
+        self._jitter = jitter or partial(random.uniform, 0.0)
+        self._files = trio.CapacityLimiter(at_once)
+        self._live: dict[Upload, None] = {}
+        self._nursery: trio.Nursery | None = None
+        self._changed = trio.Event()
+        self._nudged = trio.Event()
+        self._abort_denied = False
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Upload until cancelled; what is left then is in the journal."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            task_status.started()
+            await trio.sleep_forever()
+
+    @property
+    def nursery(self) -> trio.Nursery:
+        """Where uploads and streaming parts run."""
+        assert self._nursery is not None, "Uploader.run is not running"
+        return self._nursery
+
+    # -- what the file system asks for ----------------------------------------------------------
+
+    def uploads(self) -> list[Upload]:
+        """Return all uploads that are not over, oldest first."""
+        return list(self._live)
+
+    def submit(
+        self, seal: Seal, spool: SpoolFile | None, multipart: Multipart | None, owner: Owner
+    ) -> Upload:
+        """Start bringing a journalled seal to S3."""
+        upload = Upload(seal, spool, multipart, owner)
+        self._live[upload] = None
+        self.nursery.start_soon(self._bring, upload)
+        return upload
+
+    def multipart(self, id: str, key: str, headers: ObjectHeaders) -> Multipart:
+        """Return a multipart upload for a file that is still being written."""
+        return Multipart(self._store, self._journal, id, key, headers)
+
+    async def cancel(self, upload: Upload) -> bool:
+        """Stop an upload and return True; False when S3 has it after all.
+
+        A commit under way is waited for. The journal row and the multipart upload stay: the
+        caller decides what becomes of them.
+        """
+        while upload.state == "committing":
+            await upload.wait_change()
+        if upload.scope is not None:
+            upload.scope.cancel()
+        else:
+            upload.enter("off")
+        await upload.wait_settled()
+        return upload.state == "off"
+
+    async def abort(self, multipart: Multipart) -> None:
+        """Drop a multipart upload; a role that may not is asked only once per mount."""
+        if self._abort_denied:
+            await multipart.restart()
+            return
+        try:
+            await multipart.abort()
+        except AccessDenied:
+            self._abort_denied = True
+            _log.warning(
+                "The role may not abort multipart uploads; ask the bucket's owner for a lifecycle"
+                " rule AbortIncompleteMultipartUpload (docs/PERMISSIONS.md)."
+            )
+        except CognitoFSError as exc:
+            _log.info("A multipart upload could not be aborted now: %s", exc)
+
+    def nudge(self) -> None:
+        """Try everything that waits now: the network or the sign-in is back."""
+        self._nudged.set()
+        self._nudged = trio.Event()
+
+    async def wait_drained(self) -> None:
+        """Return when nothing is left but what is parked."""
+        while any(not upload.is_parked for upload in self._live):
+            changed = self._changed
+            await changed.wait()
+
+    # -- one upload -------------------------------------------------------------------------------
+
+    async def _bring(self, upload: Upload) -> None:
+        """Try until it is done, cancelled, or the mount ends."""
+        attempt = 0
+        with trio.CancelScope() as upload.scope:
+            if upload.is_settled:
+                upload.scope.cancel()
+            while not await self._try_once(upload, attempt):
+                attempt = 0 if upload.is_parked else attempt + 1
+        if not upload.is_settled:
+            upload.enter("off")
+        del self._live[upload]
+        self._note_change()
+
+    def _note_change(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def _try_once(self, upload: Upload, attempt: int) -> bool:
+        """Try to commit; False, after a pause, when it must be tried again."""
+        try:
+            async with self._files:
+                upload.enter("uploading", upload.error)
+                await self._finish(upload, await self._delivery.deliver(upload))
+        except _PASSING as exc:
+            self._wait(upload, exc)
+            pause = self._jitter(min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempt, 10)))
+        except CognitoFSError as exc:
+            await self._park(upload, exc)
+            pause = PARKED_PAUSE
+        else:
+            return True
+        nudged = self._nudged
+        with trio.move_on_after(pause):
+            await nudged.wait()
+        return False
+
+    async def _finish(self, upload: Upload, info: ObjectInfo) -> None:
+        """S3 has it: the journal row goes, then the owner is told."""
+        with trio.CancelScope(shield=True):
+            multipart = upload.multipart
+            upload_id = multipart.upload_id if multipart is not None else None
+            await self._journal.finish(upload.seal.id, upload_id)
+        upload.result = info
+        upload.owner.committed(upload, info)
+        upload.enter("done")
+
+    def _wait(self, upload: Upload, error: CognitoFSError) -> None:
+        if upload.error is None:
+            _log.warning("%r waits: %s", upload.seal.key, error)
+        upload.enter("waiting", error)
+
+    async def _park(self, upload: Upload, error: CognitoFSError) -> None:
+        """Keep the bytes and say that a person must decide."""
+        state = "conflict" if isinstance(error, Stale) else "failed"
+        if not isinstance(upload.error, type(error)):
+            _log.error("%r is kept here (%s): %s", upload.seal.key, state, error)
+        await self._journal.park(upload.seal.id, state, str(error))
+        upload.enter("conflict" if state == "conflict" else "failed", error)
+        self._note_change()
