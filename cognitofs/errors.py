@@ -39,7 +39,8 @@
     |-- Stalled                  a wait made no progress within its deadline
     `-- MountError               the mount cannot start or end
         |-- MountpointBusy       not empty, already mounted, or this prefix is mounted already
-        `-- MountpointUnusable   missing, a file, not ours
+        |-- MountpointUnusable   missing, a file, not ours
+        `-- NotMounted           nothing is mounted there, or its process is gone
 
 Each message is a sentence that says what to do next; no message holds a secret.
 """
@@ -247,3 +248,7 @@ class MountpointBusy(MountError):
 
 class MountpointUnusable(MountError):
     """The mountpoint cannot be mounted on."""
+
+
+class NotMounted(MountError):
+    """Nothing is mounted there, or the process behind it is gone."""
