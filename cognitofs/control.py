@@ -1,0 +1,251 @@
+"""The words between a running mount and the commands that ask it: status, sync, drain, stop.
+
+Owns the status document, the lines of the protocol and the texts of errors in it. Opens no socket:
+the mount's end is `controlserver.py`, the command's `controlclient.py`.
+
+One JSON object per line over a unix socket; the client writes one request:
+
+    {"v": 1, "request": "status" | "sync" | "drain" | "stop"}
+
+and the mount answers with lines until the last one, then closes:
+
+    {"v": 1, "kind": "status", "status": {one element of "mounts" below}}            last
+    {"v": 1, "kind": "progress", "progress": {DrainProgress}}    any number, to sync and drain
+    {"v": 1, "kind": "alive"}                                    still at it; to sync and drain
+    {"v": 1, "kind": "done"}                                                         last
+    {"v": 1, "kind": "error", "class": "Stalled", "message": "A sentence."}          last
+
+`sync` and `drain` both end when nothing is left that the mount can still send by itself; `drain`
+says in addition that the person is about to leave. `stop` is for a mount that is unmounted and
+only drains: it exits at once, its journal goes on in the next mount.
+
+INVARIANT: a command and a mount of different versions understand each other: fields are only ever
+added, unknown ones are ignored, missing ones have the defaults below.
+
+The status document, `cognitofs status --json`:
+
+    {"mounts": [{
+      "mountpoint": "/home/ada/cloud",
+      "mounted": true,            false: unmounted; the process (if pid) only sends what is left
+      "pid": 4711,                0 when no process runs
+      "profile": "default", "username": "ada", "identity_id": "eu-west-1:...",
+      "s3_uri": "s3://bucket/private/eu-west-1:.../",
+      "state": "uploading",       the worst of its files, see `State`
+      "waiting_for": "",          "auth" or "network" when the state is "waiting"
+      "pending_files": 2,         files whose newest bytes S3 does not have, failed ones included
+      "pending_bytes": 123456,    their bytes still to be sent
+      "uploading_bytes": 4096,    of the files on their way: bytes that S3 already took
+      "failed_files": 0,          S3 refuses them for good; kept, a person decides
+      "conflict_files": 0,        changed elsewhere too; kept, a person decides
+      "keys_expire": "2026-01-31T12:00:00+00:00",   ISO 8601, or "" when unknown or never
+      "last_error": "",           the newest failure as a sentence
+      "sync": "close", "version": "0.1.0", "state_directory": "/home/ada/.local/state/...",
+      "notices": [],              sentences that were said at mount
+      "files": [{"path": "a/b.txt", "state": "sealed", "size": 10, "sent": 0, "error": ""}]
+                                  the first 100 that are pending, failed or in conflict
+    }]}
+"""
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cognitofs import errors
+from cognitofs.errors import CognitoFSError, MountError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+VERSION = 1
+# A status with a hundred paths of 1024 escaped characters stays below it.
+MAX_LINE = 1 << 20
+MOST_FILES = 100
+
+
+class State(StrEnum):
+    """What a file, or the mount as a whole, is waiting for."""
+
+    CLEAN = "clean"
+    DIRTY = "dirty"
+    SEALED = "sealed"
+    UPLOADING = "uploading"
+    WAITING = "waiting"
+    CONFLICT = "conflict"
+    FAILED = "failed"
+    # Of a mount only: no process runs; what is pending goes on at the next mount.
+    UNMOUNTED = "unmounted"
+
+
+@dataclass(frozen=True, slots=True)
+class FileStatus:
+    """One file that S3 does not have as it is here. Sizes in bytes."""
+
+    path: str = ""
+    state: str = "dirty"
+    size: int = 0
+    sent: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MountStatus:
+    """One element of "mounts"; the module's docstring gives each field's meaning.
+
+    States are plain strings, since a newer mount may know one that we do not.
+    """
+
+    mountpoint: str = ""
+    mounted: bool = True
+    pid: int = 0
+    profile: str = ""
+    username: str = ""
+    identity_id: str = ""
+    s3_uri: str = ""
+    state: str = "clean"
+    waiting_for: str = ""
+    pending_files: int = 0
+    pending_bytes: int = 0
+    uploading_bytes: int = 0
+    failed_files: int = 0
+    conflict_files: int = 0
+    keys_expire: str = ""
+    last_error: str = ""
+    sync: str = ""
+    version: str = ""
+    state_directory: str = ""
+    notices: tuple[str, ...] = ()
+    files: tuple[FileStatus, ...] = ()
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether something will not resolve by itself."""
+        return self.failed_files > 0 or self.conflict_files > 0 or self.state == State.FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class DrainProgress:
+    """How far a drain has come: files and bytes still to go, and what stays behind."""
+
+    pending_files: int = 0
+    pending_bytes: int = 0
+    failed_files: int = 0
+    conflict_files: int = 0
+    state: str = "uploading"
+    waiting_for: str = ""
+    last_error: str = ""
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether S3 has everything."""
+        return not (self.pending_files or self.failed_files or self.conflict_files)
+
+
+@dataclass(frozen=True, slots=True)
+class MountReport:
+    """What `mount` tells the person once the mount answers."""
+
+    mountpoint: str = ""
+    s3_uri: str = ""
+    username: str = ""
+    identity_id: str = ""
+    # ISO 8601, or "" when unknown or never.
+    keys_expire: str = ""
+    notices: tuple[str, ...] = ()
+    pid: int = 0
+
+
+class MountFace(Protocol):
+    """What a running mount shows to its control socket."""
+
+    def status(self) -> MountStatus:
+        """Return the state of the moment, without waiting."""
+        ...
+
+    async def drain(self, progress: Callable[[DrainProgress], Awaitable[None]]) -> None:
+        """Wait until nothing is left that can be sent, telling *progress* now and then.
+
+        The last call of *progress* says what is left then. Raises CognitoFSError.
+        """
+        ...
+
+    def stop(self) -> None:
+        """End a mount that only drains, at once. Raises MountpointBusy while it is mounted."""
+        ...
+
+
+def status_document(mounts: tuple[MountStatus, ...]) -> dict[str, object]:
+    """Return the document of `status --json`."""
+    return {"mounts": [asdict(mount) for mount in mounts]}
+
+
+def mount_status(document: Mapping[str, object]) -> MountStatus:
+    """Return the status that *document* describes, as far as this version knows it."""
+    files, notices = document.get("files"), document.get("notices")
+    found = [file for file in files if isinstance(file, dict)] if isinstance(files, list) else []
+    return MountStatus(
+        **_known(MountStatus, document),
+        files=tuple(FileStatus(**_known(FileStatus, file)) for file in found),
+        notices=_texts(notices),
+    )
+
+
+def drain_progress(document: Mapping[str, object]) -> DrainProgress:
+    """Return the progress that *document* describes."""
+    return DrainProgress(**_known(DrainProgress, document))
+
+
+def mount_report(document: Mapping[str, object]) -> MountReport:
+    """Return the report that *document* describes."""
+    return MountReport(**_known(MountReport, document), notices=_texts(document.get("notices")))
+
+
+def _known(kind: type["DataclassInstance"], document: Mapping[str, object]) -> dict[str, Any]:
+    """Return the fields of *document* that *kind* has too, where they are of the right type."""
+    return {
+        each.name: document[each.name]
+        for each in fields(kind)
+        if isinstance(each.default, str | int)
+        and type(document.get(each.name)) is type(each.default)
+    }
+
+
+def _texts(found: object) -> tuple[str, ...]:
+    return tuple(str(text) for text in found) if isinstance(found, list) else ()
+
+
+def encode(**message: object) -> bytes:
+    """Return *message* as one line of the protocol."""
+    return json.dumps({"v": VERSION, **message}).encode() + b"\n"
+
+
+def decode(line: bytes) -> dict[str, object]:
+    """Return the message on *line*. Raises MountError when it is none of ours."""
+    try:
+        message = json.loads(line)
+    except ValueError as exc:
+        raise MountError(_STRANGE) from exc
+    if not isinstance(message, dict):
+        raise MountError(_STRANGE)
+    return message
+
+
+_STRANGE = (
+    "The running mount answered with something this version cannot read; unmount it with "
+    "`fusermount3 -u` and mount it again with this version."
+)
+
+
+def error_document(error: CognitoFSError) -> dict[str, object]:
+    """Return *error* for a line of the protocol: its class and its sentence."""
+    return {"class": type(error).__name__, "message": str(error)}
+
+
+def error_from(document: Mapping[str, object]) -> CognitoFSError:
+    """Return the error that *document* describes; a class we do not know becomes the root's."""
+    kind = getattr(errors, str(document.get("class", "")), None)
+    message = str(document.get("message", "")) or "The mount failed without saying why."
+    if isinstance(kind, type) and issubclass(kind, CognitoFSError):
+        return kind(message)
+    return CognitoFSError(message)
