@@ -11,8 +11,6 @@ Whoever reads must check `covers` again after waiting: a block may have been giv
 
 import os
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from cognitofs.spool.sparsefile import DiskPace, SparseFile, local_disk
@@ -25,34 +23,19 @@ BLOCK = 1024 * 1024
 class CachedObject:
     """The bytes we hold of one version of an object."""
 
-    __slots__ = ("_forgotten", "_users", "bytes", "cache", "info")
+    __slots__ = ("_forgotten", "bytes", "cache", "info")
 
     def __init__(self, cache: "BlockCache", info: ObjectInfo, sparse: SparseFile) -> None:
         self.cache = cache
         self.info = info
         self.bytes = sparse
-        self._users = 0
         self._forgotten = False
 
-    @contextmanager
-    def in_use(self) -> Iterator[int]:
-        """Keep the descriptor open while a worker thread may use it; yields the descriptor."""
-        self._users += 1
-        try:
-            yield self.bytes.fd
-        finally:
-            self._users -= 1
-            self._close_if_unused()
-
     def forget(self) -> None:
-        """Hold nothing any more; close as soon as nobody uses the descriptor."""
+        """Hold nothing any more; the descriptor goes when nobody uses it."""
         self._forgotten = True
         self.bytes.held.discard(0, 1 << 63)
-        self._close_if_unused()
-
-    def _close_if_unused(self) -> None:
-        if self._forgotten and not self._users:
-            self.bytes.close()
+        self.bytes.close()
 
     def covers(self, start: int, stop: int) -> bool:
         """Tell whether [start, stop) is here."""
@@ -62,8 +45,7 @@ class CachedObject:
         """Return the bytes, or None when they are not (or no longer) all here."""
         if not self.covers(start, stop):
             return None
-        with self.in_use():
-            data = await self.bytes.read(start, stop)
+        data = await self.bytes.read(start, stop)
         if not self.covers(start, stop):
             return None
         self.cache.touch(self, start, stop)

@@ -20,8 +20,9 @@ import apsw
 import trio
 
 from cognitofs.errors import JournalTooNew, SpoolDamaged, SpoolFull
-from cognitofs.spool.seal import Seal, decode_headers, decode_info, encode_headers, encode_info
+from cognitofs.spool.seal import Seal
 from cognitofs.store.interface import ETag, ObjectHeaders, PartReceipt, UploadId
+from cognitofs.store.records import decode_headers, decode_info, encode_headers, encode_info
 
 VERSION = 1
 """Of the tables below (user_version)."""

@@ -1,19 +1,15 @@
 """Seal: the frozen description of what a file held when it was closed or synced.
 
-Owns the noun and its JSON form in the journal. It is everything an upload needs beside the bytes,
+Owns the noun. It is everything an upload needs beside the bytes,
 so that another process can finish the upload after a crash.
 """
 
-import json
 import secrets
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from cognitofs.spool.extents import ExtentMap
-from cognitofs.store.interface import ETag, Expect, ObjectHeaders, ObjectInfo
-
-TXID = "cognitofs-txid"
-"""User metadata key of the token that tells our own commit from somebody else's."""
+from cognitofs.store.interface import Expect, ObjectHeaders, ObjectInfo
+from cognitofs.store.records import TXID
 
 
 def new_txid() -> str:
@@ -57,28 +53,3 @@ class Seal:
     def renamed(self, key: str, expect: Expect) -> "Seal":
         """Return the same content for another key."""
         return replace(self, key=key, expect=expect)
-
-
-def encode_headers(headers: ObjectHeaders) -> str:
-    """Return *headers* as JSON."""
-    plain = {name: getattr(headers, name) for name in ObjectHeaders.__slots__}
-    return json.dumps(plain | {"metadata": dict(headers.metadata)})
-
-
-def decode_headers(text: str) -> ObjectHeaders:
-    """Return the headers that `encode_headers` wrote; unknown names are ignored."""
-    found: dict[str, Any] = json.loads(text)
-    return ObjectHeaders(**{n: v for n, v in found.items() if n in ObjectHeaders.__slots__})
-
-
-def encode_info(info: ObjectInfo | None) -> str | None:
-    """Return *info* as JSON."""
-    return None if info is None else json.dumps(asdict(info))
-
-
-def decode_info(text: str | None) -> ObjectInfo | None:
-    """Return the info that `encode_info` wrote."""
-    if text is None:
-        return None
-    found: dict[str, Any] = json.loads(text)
-    return ObjectInfo(**(found | {"etag": ETag(found["etag"])}))

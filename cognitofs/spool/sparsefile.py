@@ -73,11 +73,23 @@ class SparseFile:
         self.held = held if held is not None else ExtentMap()
         self._pace = pace
         self._closed = False
+        self._users = 0
+
+    @contextmanager
+    def in_use(self) -> Iterator[int]:
+        """Keep the descriptor open while a worker thread may use it; yields the descriptor."""
+        self._users += 1
+        try:
+            yield self.fd
+        finally:
+            self._users -= 1
+            self._close_if_unused()
 
     async def write(self, start: int, data: bytes) -> None:
         """Store *data* at *start* and hold it. Raises SpoolFull, SpoolDamaged."""
         if self._pace.is_slow():
-            await trio.to_thread.run_sync(self._pwrite, start, data)
+            with self.in_use():
+                await trio.to_thread.run_sync(self._pwrite, start, data)
         else:
             self._pwrite(start, data)
         self.held.add(start, start + len(data))
@@ -95,7 +107,8 @@ class SparseFile:
         """Return bytes [start, stop); what was never written reads as zeros."""
         data = self._read_nowait(start, stop)
         if data is None:
-            data = await trio.to_thread.run_sync(self._pread, start, stop)
+            with self.in_use():
+                data = await trio.to_thread.run_sync(self._pread, start, stop)
         return data
 
     def _read_nowait(self, start: int, stop: int) -> bytes | None:
@@ -141,7 +154,11 @@ class SparseFile:
         return int(result) == 0
 
     def close(self) -> None:
-        """Close the descriptor; again is harmless."""
-        if not self._closed:
-            self._closed = True
+        """Close the descriptor as soon as nobody uses it; again is harmless."""
+        self._closed = True
+        self._close_if_unused()
+
+    def _close_if_unused(self) -> None:
+        if self._closed and not self._users and self.fd >= 0:
             os.close(self.fd)
+            self.fd = -1

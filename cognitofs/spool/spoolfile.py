@@ -89,10 +89,9 @@ class SpoolFile(SparseFile):
         self.close()
 
     def detach(self) -> SparseFile:
-        """Unlink the name and hand the bytes over as a nameless file (they are on S3 now)."""
+        """Unlink the name; the bytes live on as a nameless file (they are on S3 now)."""
         self._directory.unlink(self.name)
-        self._closed = True  # the descriptor has a new owner
-        return SparseFile(self.fd, self._directory.pace, self.held)
+        return self
 
 
 class SpoolDirectory:

@@ -7,8 +7,9 @@ NoSuchUpload. "An object exists" is no proof; the txid in its metadata is.
 from enum import Enum
 
 from cognitofs.errors import CognitoFSError, NoSuchUpload
-from cognitofs.spool.seal import TXID, Seal
+from cognitofs.spool.seal import Seal
 from cognitofs.store.interface import ObjectHead
+from cognitofs.store.records import TXID
 
 
 class Verdict(Enum):
@@ -27,6 +28,8 @@ def judge(seal: Seal, error: CognitoFSError, found: ObjectHead | None) -> Verdic
     txid = found.headers.metadata.get(TXID) if found is not None else None
     if found is not None and txid == seal.txid:
         return Verdict.DONE if found.info.size == seal.size else Verdict.CONFLICT
+    if found is not None and seal.key.endswith("/"):
+        return Verdict.DONE  # the directory exists: all that a marker says
     if txid in seal.supersedes:
         return Verdict.REBASE
     if _is_as_expected(seal, found):

@@ -20,13 +20,13 @@ from cognitofs.errors import (
     Stale,
     Transient,
 )
+from cognitofs.parallel import run_all
 from cognitofs.spool.extents import ExtentMap
 from cognitofs.spool.journal import Journal
 from cognitofs.spool.seal import Seal
 from cognitofs.store.interface import Body, FileSlice, ObjectHead, ObjectInfo, ObjectStore
 from cognitofs.transfer.conflicts import Verdict, judge
 from cognitofs.transfer.multipart import Multipart
-from cognitofs.transfer.parallel import run_all
 from cognitofs.transfer.parts import MIB, Ladder, Part, plan_change
 from cognitofs.transfer.readahead import Reader
 from cognitofs.transfer.upload import Upload

@@ -26,11 +26,11 @@ from cognitofs.errors import (
     SignInError,
     Transient,
 )
+from cognitofs.parallel import run_all
 from cognitofs.spool.journal import Journal
-from cognitofs.spool.seal import TXID
-from cognitofs.store.interface import ObjectHeaders, ObjectInfo, ObjectStore, PartReceipt
-from cognitofs.transfer.parallel import run_all
-from cognitofs.transfer.parts import COPY_RANGE, PART_MAXIMUM
+from cognitofs.store.interface import ObjectHeaders, ObjectInfo, ObjectStore
+from cognitofs.store.records import TXID
+from cognitofs.transfer.copies import copy_object
 
 DEBOUNCE = 2.0
 PAUSE = 5.0
@@ -44,7 +44,7 @@ class HeaderOwner(Protocol):
     """Told synchronously when an object was rewritten with other headers."""
 
     def rewritten(self, old: ObjectInfo | None, new: ObjectInfo, headers: ObjectHeaders) -> None:
-        """*new* has the bytes of *old*; *old* is None for a marker."""
+        """Note that *new* has the bytes of *old*; *old* is None for a marker."""
         ...
 
 
@@ -161,33 +161,9 @@ class HeaderWriter:
             found = await self._store.head(key)
             if found.headers.metadata.get(TXID) != headers.metadata.get(TXID):
                 return  # other content by now: its headers are its own
-            info = await self._copy(found.info, headers)
+            info = await copy_object(
+                self._store, found.info, key, expect=found.info.etag, headers=headers
+            )
         except (NotFound, Changed, PreconditionFailed):
             return
         self._owner.rewritten(found.info, info, headers)
-
-    async def _copy(self, source: ObjectInfo, headers: ObjectHeaders) -> ObjectInfo:
-        if source.size <= PART_MAXIMUM:
-            return await self._store.copy(source, source.key, expect=source.etag, headers=headers)
-        return await self._copy_in_parts(source, headers)
-
-    async def _copy_in_parts(self, source: ObjectInfo, headers: ObjectHeaders) -> ObjectInfo:
-        """CopyObject ends at 5 GiB."""
-        upload_id = await self._store.begin_upload(source.key, headers)
-        receipts: dict[int, PartReceipt] = {}
-
-        async def copy(number: int, start: int) -> None:
-            receipts[number] = await self._store.copy_part(
-                source.key,
-                upload_id,
-                number,
-                source=source,
-                start=start,
-                stop=min(start + COPY_RANGE, source.size),
-            )
-
-        starts = range(0, source.size, COPY_RANGE)
-        jobs = (partial(copy, number, start) for number, start in enumerate(starts, 1))
-        await run_all(jobs, limit=COPIES_AT_ONCE)
-        parts = [receipts[number] for number in sorted(receipts)]
-        return await self._store.complete_upload(source.key, upload_id, parts, expect=source.etag)

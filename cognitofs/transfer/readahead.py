@@ -152,7 +152,7 @@ class Reader:
     async def _fetch(self, cached: CachedObject, fetch: _Fetch) -> None:
         start, stop = fetch.extent.start, fetch.extent.stop
         try:
-            with cached.in_use() as fd:
+            with cached.bytes.in_use() as fd:
                 await self._store.read_into(cached.info, start, stop, fd)
             cached.fetched(start, stop)
         except CognitoFSError as exc:

@@ -1,6 +1,6 @@
 """run_all: do several things at once, at most so many, and fail with the first failure.
 
-The only place of this layer that opens a nursery for a bounded job; an ExceptionGroup never
+The one place that opens a nursery for a bounded job; an ExceptionGroup never
 leaves it (a FUSEError inside a group would end the mount, see `docs/DESIGN.md`).
 """
 

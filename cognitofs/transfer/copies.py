@@ -1,0 +1,79 @@
+"""Copies of objects inside S3, of any size.
+
+CopyObject ends at 5 GiB; larger objects are copied as the parts of a multipart upload, whose
+headers must be given again since parts carry none.
+"""
+
+from functools import partial
+
+from cognitofs.errors import NotFound, Transient
+from cognitofs.parallel import run_all
+from cognitofs.store.interface import Expect, ObjectHeaders, ObjectInfo, ObjectStore, PartReceipt
+from cognitofs.store.records import TXID
+from cognitofs.transfer.parts import COPY_RANGE, PART_MAXIMUM
+
+COPIES_AT_ONCE = 16
+
+
+async def copy_object(
+    store: ObjectStore,
+    source: ObjectInfo,
+    target: str,
+    *,
+    expect: Expect,
+    headers: ObjectHeaders | None,
+) -> ObjectInfo:
+    """Copy that version of *source* to *target*; *headers* None keeps the source's.
+
+    A lost answer is settled by HEAD: target and source with one txid and size are the same.
+    Raises Changed, PreconditionFailed, and what the store raises.
+    """
+    if source.size > PART_MAXIMUM:
+        return await _copy_in_parts(store, source, target, expect, headers)
+    try:
+        return await store.copy(source, target, expect=expect, headers=headers)
+    except Transient:
+        found = await _settled(store, source, target, headers)
+        if found is None:
+            raise
+        return found
+
+
+async def _settled(
+    store: ObjectStore, source: ObjectInfo, target: str, headers: ObjectHeaders | None
+) -> ObjectInfo | None:
+    """Return the target if the copy has happened after all."""
+    if target == source.key:
+        return None  # a self-copy cannot be told from its source; it is harmless to repeat
+    try:
+        found = await store.head(target)
+        wanted = headers or (await store.head(source.key)).headers
+    except NotFound:
+        return None
+    txid = wanted.metadata.get(TXID)
+    same = txid is not None and found.headers.metadata.get(TXID) == txid
+    return found.info if same and found.info.size == source.size else None
+
+
+async def _copy_in_parts(
+    store: ObjectStore,
+    source: ObjectInfo,
+    target: str,
+    expect: Expect,
+    headers: ObjectHeaders | None,
+) -> ObjectInfo:
+    headers = headers or (await store.head(source.key)).headers
+    upload_id = await store.begin_upload(target, headers)
+    receipts: dict[int, PartReceipt] = {}
+
+    async def copy(number: int, start: int) -> None:
+        stop = min(start + COPY_RANGE, source.size)
+        receipts[number] = await store.copy_part(
+            target, upload_id, number, source=source, start=start, stop=stop
+        )
+
+    starts = range(0, source.size, COPY_RANGE)
+    jobs = (partial(copy, number, start) for number, start in enumerate(starts, 1))
+    await run_all(jobs, limit=COPIES_AT_ONCE)
+    parts = [receipts[number] for number in sorted(receipts)]
+    return await store.complete_upload(target, upload_id, parts, expect=expect)

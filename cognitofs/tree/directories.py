@@ -1,0 +1,108 @@
+"""Directories: the children of a directory, page by page, with our own changes laid over S3's.
+
+Owns the merging of LIST pages with what was made or removed here since; names and freshness are
+the namespace's.
+
+INVARIANT: a page is what lies between two places in S3's order, so that listing again from the
+same place gives the same page, give or take what changed meanwhile.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import trio
+
+from cognitofs.store.interface import ObjectStore, Page
+from cognitofs.tree.inodes import Inode
+from cognitofs.tree.listing import KEPT_ENTRIES, Listing, entries_of
+from cognitofs.tree.names import order
+from cognitofs.tree.namespace import Namespace, Seen
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryPage:
+    """Some children of a directory, in order; `after` continues behind them, None at the end."""
+
+    inodes: tuple[Inode, ...]
+    after: str | None
+
+
+class Directories:
+    """Reads the directories of one mount."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        namespace: Namespace,
+        *,
+        now: Callable[[], float] = trio.current_time,
+    ) -> None:
+        self.hidden: dict[str, int] = {}
+        self._store = store
+        self._namespace = namespace
+        self._now = now
+
+    def begin_listing(self) -> Listing:
+        """Return an empty listing, to be filled page by page."""
+        return Listing(self._now())
+
+    async def page(self, directory: Inode, after: str, listing: Listing) -> DirectoryPage:
+        """Return the children of *directory* that sort behind *after* ("" for the first).
+
+        *listing* was begun for the first page; when the last one came and it is not too large,
+        it is kept as what is known of the directory.
+        """
+        started = self._now()
+        prefix = directory.key
+        start_after = prefix + after if after else ""
+        page = await self._store.list_page(prefix, start_after=start_after)
+        last = None if page.token is None else _last_key(page)[len(prefix) :]
+        entries, hidden = entries_of(page, prefix)
+        self.hidden[prefix] = hidden + (self.hidden.get(prefix, 0) if after else 0)
+        shown: dict[str, Inode] = {}
+        for entry in entries:
+            seen = Seen(entry.is_directory, info=entry.info)
+            inode = self._namespace.note(directory, entry.name, seen, started)
+            if inode is not None:
+                shown[entry.name] = inode
+        if len(listing.entries) <= KEPT_ENTRIES:
+            listing.extend(entries)
+            if last is None:
+                directory.listing = listing
+        self._add_our_own(directory, shown, started, after, last)
+        return DirectoryPage(tuple(sorted(shown.values(), key=_place)), last)
+
+    def _add_our_own(
+        self, directory: Inode, shown: dict[str, Inode], at: float, after: str, last: str | None
+    ) -> None:
+        """Add what was made here and is not on S3, or was not when the LIST began."""
+        low = after.encode()
+        high = None if last is None else last.encode()
+        for name, child in directory.children.items():
+            if name in shown or not (child.is_local or child.checked > at):
+                continue
+            if _place(child) > low and (high is None or _place(child) <= high):
+                shown[name] = child
+
+    async def has_children(self, directory: Inode) -> bool:
+        """Tell whether anything lies below *directory*, hidden keys included."""
+        if any(child.is_local for child in directory.children.values()):
+            return True
+        started = self._now()
+        prefix = directory.key
+        page = await self._store.list_page(prefix, delimiter="", limit=100)
+        for found in page.objects:
+            name = found.key[len(prefix) :].split("/", 1)[0]
+            if found.key != prefix and directory.removed.get(name, started) <= started:
+                return True
+        return page.token is not None
+
+
+def _place(inode: Inode) -> bytes:
+    return order(inode.name, is_directory=inode.is_directory)
+
+
+def _last_key(page: Page) -> str:
+    """Return the last key or common prefix of a page, in S3's order."""
+    keys = [found.key for found in page.objects[-1:]] + list(page.prefixes[-1:])
+    return max(keys, key=str.encode)

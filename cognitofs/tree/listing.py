@@ -1,0 +1,70 @@
+"""Listing: the children of one directory as one LIST gave them. Pure.
+
+Owns how keys become entries: what is hidden and why. Freshness is the namespace's.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from cognitofs.store.interface import ObjectInfo, Page
+from cognitofs.tree.names import is_representable, order
+
+KEPT_ENTRIES = 10_000
+"""Larger directories are streamed and not kept: memory stays bounded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name. `info` is the object's version; None for a directory."""
+
+    name: str
+    info: ObjectInfo | None
+
+    @property
+    def is_directory(self) -> bool:
+        """Tell whether it is a directory."""
+        return self.info is None
+
+    @property
+    def order(self) -> bytes:
+        """Its place among its neighbours."""
+        return order(self.name, is_directory=self.is_directory)
+
+
+@dataclass(slots=True)
+class Listing:
+    """A whole directory, as a LIST that began at `started` (monotonic seconds) gave it."""
+
+    started: float
+    entries: dict[str, Entry] = field(default_factory=dict)
+    places: dict[str, int] = field(default_factory=dict)
+    described: int = -1
+
+    def extend(self, entries: Iterable[Entry]) -> None:
+        """Add the next page; a directory hides an object of the same name."""
+        for entry in entries:
+            if entry.name not in self.entries or entry.is_directory:
+                self.entries[entry.name] = entry
+                self.places[entry.name] = len(self.places)
+
+    def ahead(self, name: str, count: int) -> list[Entry]:
+        """Return up to *count* entries behind *name* if names are asked in listing order."""
+        place = self.places.get(name)
+        if place is None:
+            return []
+        follows = 0 <= place - self.described <= 2
+        self.described = place
+        if not follows or place == 0:
+            return []
+        names = list(self.entries)[place + 1 : place + 1 + count]
+        return [self.entries[name] for name in names]
+
+
+def entries_of(page: Page, prefix: str) -> tuple[list[Entry], int]:
+    """Return the entries of a page in listing order, and how many keys had to be hidden."""
+    directories = {p[len(prefix) : -1]: Entry(p[len(prefix) : -1], None) for p in page.prefixes}
+    files = {o.key[len(prefix) :]: Entry(o.key[len(prefix) :], o) for o in page.objects}
+    files.pop("", None)  # the directory's own marker
+    shown = [e for e in (files | directories).values() if is_representable(e.name)]
+    hidden = len(files) + len(directories) - len(shown)
+    return sorted(shown, key=lambda entry: entry.order), hidden

@@ -1,0 +1,285 @@
+"""Namespace: which names exist, answered from what is known and fresh, else from S3.
+
+Owns the rules of freshness. Does not hold content and does not change S3; the file system tells it
+what it created and removed.
+
+Knowledge has an age: a LIST or HEAD counts from when it was started, a change of our own from when
+it was made, and the newer one wins. INVARIANT: a listing never overrides a newer change of ours.
+INVARIANT: a foreign change of content or type gives the name a new inode.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import trio
+
+from cognitofs.errors import AccessDenied, NoSuchEntry, NotFound, Stale
+from cognitofs.parallel import run_all
+from cognitofs.store.interface import ObjectHead, ObjectHeaders, ObjectInfo, ObjectStore
+from cognitofs.tree.attributes import (
+    Attributes,
+    Kind,
+    may_be_symlink,
+    provisional,
+    read_attributes,
+)
+from cognitofs.tree.describer import Describer
+from cognitofs.tree.inodes import Inode, InodeTable
+from cognitofs.tree.listing import KEPT_ENTRIES
+
+SAME_MOMENT = 2
+"""Seconds. LastModified of our own commits is known from the answer's Date only."""
+
+_NO_MARKER = ObjectHeaders()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What S3 said of one name: a version of an object, or a directory."""
+
+    is_directory: bool
+    head: ObjectHead | None = None
+    info: ObjectInfo | None = None
+
+
+class Namespace:
+    """The tree of names of one mount."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        table: InodeTable,
+        describer: Describer,
+        *,
+        ttl: float,
+        now: Callable[[], float] = trio.current_time,
+    ) -> None:
+        self.table = table
+        self.describer = describer
+        self.hidden = 0
+        self._store = store
+        self._ttl = ttl
+        self._now = now
+
+    # -- looking up -------------------------------------------------------------------------------
+
+    async def lookup(self, parent: Inode, name: str) -> Inode:
+        """Return the inode of *name*, with its kind known. Raises NoSuchEntry."""
+        parent.require_directory()
+        is_known, found = self._known(parent, name)
+        if not is_known:
+            started = self._now()
+            seen = await self._ask(parent.key + name)
+            found = self.note(parent, name, seen, started)
+        if found is None:
+            raise NoSuchEntry("There is no such file or directory.")
+        if _may_turn_out_a_symlink(found) and not self.describer.recall(found):
+            await self._describe(found)
+        return found
+
+    def _known(self, parent: Inode, name: str) -> tuple[bool, Inode | None]:
+        """Return whether the name is known and fresh, and its inode (None: there is none)."""
+        child = parent.children.get(name)
+        if child is not None and child.is_local:
+            return True, child
+        oldest = self._now() - self._ttl
+        removed = parent.removed.get(name, oldest)
+        checked = child.checked if child is not None else oldest
+        listing = parent.listing
+        if listing is not None and listing.started > max(oldest, removed, checked):
+            entry = listing.entries.get(name)
+            seen = None if entry is None else Seen(entry.is_directory, info=entry.info)
+            return True, self.note(parent, name, seen, listing.started)
+        if max(removed, checked) <= oldest:
+            return False, None
+        return True, child if checked > removed else None
+
+    async def _ask(self, key: str) -> Seen | None:
+        """Ask S3 for the object *key* and for anything below `key/`, at the same time."""
+        head: ObjectHead | None = None
+        below = False
+        denied: AccessDenied | None = None
+
+        async def ask_head() -> None:
+            nonlocal head, denied
+            try:
+                head = await self._store.head(key)
+            except NotFound:
+                return
+            except AccessDenied as exc:  # "maybe missing", where the role may not list that key
+                denied = exc
+
+        async def ask_list() -> None:
+            nonlocal below
+            page = await self._store.list_page(key + "/", delimiter="", limit=1)
+            below = bool(page.objects)
+
+        await run_all((ask_head, ask_list), limit=2)
+        if below:
+            return Seen(is_directory=True)
+        if denied is not None and await self._is_listed(key):
+            raise denied
+        return None if head is None else Seen(is_directory=False, head=head, info=head.info)
+
+    async def _ask_object(self, key: str) -> Seen | None:
+        try:
+            head = await self._store.head(key)
+        except NotFound:
+            return None
+        return Seen(is_directory=False, head=head, info=head.info)
+
+    async def _is_listed(self, key: str) -> bool:
+        """Tell whether LIST shows *key*: existence is decided by LIST where HEAD says 403."""
+        directory = key[: key.rfind("/") + 1]
+        page = await self._store.list_page(directory, delimiter="", start_after=_before(key))
+        return any(found.key == key for found in page.objects)
+
+    def note(self, parent: Inode, name: str, seen: Seen | None, at: float) -> Inode | None:
+        """Bring the tree in line with what S3 said of *name* at time *at*; return its inode."""
+        child = parent.children.get(name)
+        if child is not None and (child.is_local or child.checked > at):
+            return child
+        if parent.removed.get(name, at) > at:
+            return None
+        if seen is None:
+            if child is not None:
+                self.table.detach(child)
+            return None
+        if child is None or not _is_same(child, seen):
+            child = self._add(parent, name, seen)
+        self._update(child, seen)
+        child.checked = at
+        return child
+
+    def _add(self, parent: Inode, name: str, seen: Seen) -> Inode:
+        defaults = self.describer.defaults
+        if seen.is_directory or seen.info is None:
+            now = self.table.root.attributes.mtime_ns
+            return self.table.add(
+                parent, name, Attributes(Kind.DIRECTORY, defaults.directory_mode, now)
+            )
+        return self.table.add(parent, name, provisional(seen.info, defaults))
+
+    def _update(self, inode: Inode, seen: Seen) -> None:
+        """Take over the newest version's LastModified and, when it came by HEAD, its headers."""
+        if seen.info is None:
+            return
+        inode.size = seen.info.size
+        if seen.head is not None:
+            self.describer.learn(seen.head)
+            self.describer.describe_as(inode, seen.info, seen.head.headers)
+        elif inode.remote is None or inode.remote.modified + SAME_MOMENT < seen.info.modified:
+            # Another LastModified under the same ETag: somebody changed headers by self-copy.
+            inode.remote, inode.headers = seen.info, None
+            self.describer.recall(inode)
+
+    # -- describing -------------------------------------------------------------------------------
+
+    async def describe(self, inode: Inode) -> None:
+        """Return when mode, mtime and kind are known. Raises Stale for an outdated inode."""
+        if inode.is_directory:
+            await self._describe_directory(inode)
+        elif not self.describer.recall(inode):
+            await self._describe(inode)
+
+    async def _describe(self, inode: Inode) -> None:
+        try:
+            await self.describer.describe(inode)
+        except Stale:
+            self.distrust(inode)
+            raise
+
+    async def _describe_directory(self, inode: Inode) -> None:
+        """Ask a marker for mode and mtime; an implicit directory has the defaults."""
+        if inode.headers is not None or inode.unsent or inode.parent is None:
+            return
+        try:
+            head = await self._store.head(inode.key)
+        except (NotFound, AccessDenied):
+            inode.headers = _NO_MARKER
+            return
+        inode.headers = head.headers
+        inode.attributes = read_attributes(
+            head.headers, head.info, self.describer.defaults, is_marker=True
+        )
+
+    async def revalidate(self, inode: Inode, max_age: float) -> None:
+        """Make sure that the name still stands for this version, as of *max_age* seconds ago.
+
+        Raises Stale when it does not: the name has another inode by then.
+        """
+        if inode.is_local or not inode.is_attached or inode.parent is None:
+            return
+        started = self._now()
+        if started - inode.checked <= max_age:
+            return
+        seen = await self._ask_object(inode.key)
+        if self.note(inode.parent, inode.name, seen, started) is not inode:
+            raise Stale("The file was changed by somebody else; open it again.")
+
+    def distrust(self, inode: Inode) -> None:
+        """Forget what is known of a name, so that the next look asks S3."""
+        if inode.parent is not None and inode.is_attached and not inode.is_local:
+            inode.parent.listing = None
+            self.table.detach(inode)
+
+    # -- our own changes --------------------------------------------------------------------------
+
+    def created(self, parent: Inode, name: str, attributes: Attributes) -> Inode:
+        """Note that we made *name*; it is unsent until the file system says otherwise."""
+        inode = self.table.add(parent, name, attributes)
+        inode.checked = self._now()
+        parent.removed.pop(name, None)
+        return inode
+
+    def removed(self, inode: Inode) -> None:
+        """Note that we took the name away."""
+        parent = inode.parent
+        if parent is None:
+            return
+        self._note_removed(parent, inode.name)
+        self.table.detach(inode)
+
+    def moved(self, inode: Inode, parent: Inode, name: str) -> None:
+        """Note that we gave the inode another name."""
+        if inode.parent is not None:
+            self._note_removed(inode.parent, inode.name)
+        self.table.move(inode, parent, name)
+        parent.removed.pop(name, None)
+        inode.checked = self._now()
+
+    def confirmed(self, inode: Inode) -> None:
+        """Note that S3 has acknowledged the inode as it is."""
+        inode.checked = self._now()
+
+    def _note_removed(self, parent: Inode, name: str) -> None:
+        oldest = self._now() - self._ttl
+        if len(parent.removed) > KEPT_ENTRIES:
+            parent.removed = {n: at for n, at in parent.removed.items() if at > oldest}
+        parent.removed[name] = self._now()
+
+
+def _may_turn_out_a_symlink(inode: Inode) -> bool:
+    remote = inode.remote
+    return (
+        remote is not None
+        and inode.headers is None
+        and not inode.is_directory
+        and may_be_symlink(remote)
+    )
+
+
+def _is_same(child: Inode, seen: Seen) -> bool:
+    if seen.is_directory or child.is_directory:
+        return seen.is_directory and child.is_directory
+    return (
+        child.remote is not None and seen.info is not None and child.remote.etag == seen.info.etag
+    )
+
+
+def _before(key: str) -> str:
+    """Return a key that sorts right before *key*: LIST begins behind it."""
+    last = ord(key[-1]) - 1
+    if last < 0 or 0xD800 <= last <= 0xDFFF:
+        return key[:-1]
+    return key[:-1] + chr(last) + "\U0010ffff"
