@@ -9,7 +9,6 @@ client secret that others could read is not used.
 
 import os
 import stat
-import tempfile
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from cognitofs.errors import ConfigError
+from cognitofs.safefiles import replace_durably
 
 Table = Mapping[str, object]
 
@@ -113,18 +113,7 @@ def _replace(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # A link to a file kept elsewhere (dotfiles) stays a link.
-        target = path.resolve()
-        # mkstemp makes the file with O_EXCL and mode 0600.
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        replace_durably(path.resolve(), content)
     except OSError as exc:
         raise ConfigError(
             f"The configuration {path} cannot be written ({exc.strerror}); "

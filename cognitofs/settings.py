@@ -31,7 +31,8 @@ _ENDPOINTS = {f"endpoints.{each.name}": each.name for each in fields(Endpoints)}
 _PROFILE = tuple(each.name for each in fields(Profile) if each.name not in ("name", "endpoints"))
 _READINGS = {each.name: each.metadata["reading"] for each in fields(MountOptions)}
 _KEYS = (*_PROFILE, *_ENDPOINTS, *_READINGS)
-_SECRETS = frozenset({"client_secret"})
+SECRETS = frozenset({"client_secret"})
+"""Keys whose values may stand in the file only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +69,23 @@ def load_settings(
     chosen = profile or environ.get(PROFILE_VARIABLE)
     name = check_profile_name(chosen or DEFAULT_PROFILE)
     table = _table(read_profiles(source), name, source, is_named=bool(chosen))
-    written = read_keys(table, f"{source} [profiles.{name}]")
+    written = _read_keys(table, f"{source} [profiles.{name}]")
     given = {key: value for key, value in (flags or {}).items() if value is not None}
-    merged = written | _from_environment(environ) | read_keys(given, "the command line")
+    merged = written | _from_environment(environ) | _read_keys(given, "the command line")
     return Settings(_profile(name, merged), _options(merged), source)
+
+
+def changed_settings(source: Path, name: str, changes: Mapping[str, str]) -> Settings:
+    """Return what the file *source* would say of profile *name* after *changes* (flat keys).
+
+    "" stands for a key that is removed. Flags and environment have no say. Raises ConfigError.
+    """
+    written = _read_keys(read_profiles(source).get(name, {}), f"{source} [profiles.{name}]")
+    kept = {key: value for key, value in written.items() if key not in changes}
+    given = _read_keys({key: value for key, value in changes.items() if value}, "the changes")
+    for key in changes:
+        _check_known(key, "the changes")
+    return Settings(_profile(name, kept | given), _options(kept | given), source)
 
 
 def _table(tables: Mapping[str, Table], name: str, source: Path, *, is_named: bool) -> Table:
@@ -84,7 +98,7 @@ def _table(tables: Mapping[str, Table], name: str, source: Path, *, is_named: bo
     return tables.get(name, {})
 
 
-def read_keys(table: Table, place: str) -> dict[str, Any]:
+def _read_keys(table: Table, place: str) -> dict[str, Any]:
     """Return *table* with flat keys and values read; *place* says where it stands.
 
     Raises ConfigError for an unknown key or a value that cannot be read.
@@ -103,13 +117,17 @@ def _flat(table: Table, place: str) -> Iterable[tuple[str, object]]:
 
 
 def _read(key: str, value: object, place: str) -> object:
-    if key not in _KEYS:
-        raise ConfigError(f"Unknown option `{key}` in {place}; {_nearest(key)}")
+    _check_known(key, place)
     reading: quantities.Reading = _READINGS.get(key, quantities.text)
     try:
         return reading(value)
     except ValueError as exc:
         raise ConfigError(f"`{key}` in {place} must be {exc}.") from exc
+
+
+def _check_known(key: str, place: str) -> None:
+    if key not in _KEYS:
+        raise ConfigError(f"Unknown option `{key}` in {place}; {_nearest(key)}")
 
 
 def _nearest(key: str) -> str:
@@ -124,7 +142,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         variable = f"COGNITOFS_{key.replace('.', '_').upper()}"
         if variable not in environ:
             continue
-        if key in _SECRETS:
+        if key in SECRETS:
             raise ConfigError(
                 f"{variable} would put a secret into the environment; unset it and write "
                 f"`{key}` into the configuration with `cognitofs configure`."

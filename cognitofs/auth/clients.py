@@ -1,0 +1,143 @@
+"""CognitoClient: unsigned calls to one Cognito service, as answers or refusals.
+
+Owns how botocore is set up for Cognito: no credentials, no signature, no AWS_* variable, no
+~/.aws, endpoints from the profile only. Honours HTTP(S)_PROXY, NO_PROXY and `ca_bundle`.
+What a refusal means is `translate.py`.
+
+INVARIANT: nothing in the environment but a proxy can change where tokens are sent.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import botocore.session
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES as SESSION_VARIABLES
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, SSLError
+
+from cognitofs.auth.clock import ServerClock
+from cognitofs.auth.translate import Refusal, sign_in_error
+from cognitofs.config import Profile
+from cognitofs.errors import AuthUnavailable, ConfigError
+
+Answer = Mapping[str, Any]
+ServiceName = Literal["cognito-idp", "cognito-identity"]
+
+# A call ends after two tries of connect and read, and up to a second between them: 41 s.
+_CONNECT_SECONDS, _READ_SECONDS, _TRIES = 5, 15, 2
+
+
+class CognitoClient:
+    """Calls one service. Safe to use from several threads."""
+
+    def __init__(self, service: ServiceName, profile: Profile, clock: ServerClock) -> None:
+        """Build the client; ConfigError when the region or the CA bundle cannot be used."""
+        key: Literal["cognito_idp", "cognito_identity"]
+        key = "cognito_idp" if service == "cognito-idp" else "cognito_identity"
+        endpoint = profile.endpoint(key)
+        is_pool = service == "cognito-idp"
+        region = profile.user_pool_region if is_pool else profile.identity_pool_region
+        self.on_aws = not endpoint
+        self._clock = clock
+        self._client = _client(service, region, endpoint, profile.ca_bundle)
+        self._where = self._client.meta.endpoint_url
+
+    def ask(self, operation: str, **parameters: object) -> Answer | Refusal:
+        """Return what the service said to *operation* (botocore's method name).
+
+        Raises AuthUnavailable when it cannot be reached, ConfigError for an impossible request.
+        """
+        try:
+            answer = getattr(self._client, operation)(**parameters)
+        except ClientError as exc:
+            self._observe(exc.response)
+            return _refusal(operation, exc.response)
+        except SSLError as exc:
+            raise AuthUnavailable(
+                f"The certificate of {self._where} is not trusted; check the clock, the network "
+                "and `ca_bundle`."
+            ) from exc
+        except (HTTPClientError, OSError) as exc:
+            raise AuthUnavailable(
+                f"Cognito cannot be reached at {self._where}; check the network, the proxy "
+                "settings and the region of the profile."
+            ) from exc
+        except BotoCoreError as exc:
+            raise ConfigError(
+                f"The profile does not fit {operation} of Cognito ({type(exc).__name__}); "
+                "check the ids with `cognitofs configure`."
+            ) from exc
+        self._observe(answer)
+        return dict(answer)
+
+    def call(self, operation: str, **parameters: object) -> Answer:
+        """Return the answer to *operation*.
+
+        Raises as `ask`, and for a refusal the error of `translate.py`.
+        """
+        answer = self.ask(operation, **parameters)
+        if isinstance(answer, Refusal):
+            raise sign_in_error(answer)
+        return answer
+
+    def _observe(self, answer: Answer) -> None:
+        headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        self._clock.observe(headers.get("date", ""))
+
+
+def _refusal(operation: str, answer: Answer) -> Refusal:
+    error, metadata = answer.get("Error", {}), answer.get("ResponseMetadata", {})
+    return Refusal(
+        operation,
+        str(error.get("Code", "")),
+        str(error.get("Message", "")),
+        int(metadata.get("HTTPStatusCode", 0)),
+    )
+
+
+# botocore has no types: its client is Any.
+def _client(service: str, region: str, endpoint: str, ca_bundle: str) -> Any:  # noqa: ANN401 - see above
+    config = Config(
+        signature_version=UNSIGNED,
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=_READ_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": _TRIES},
+        ignore_configured_endpoint_urls=True,
+    )
+    try:
+        return _session().create_client(
+            service,
+            region_name=region or None,
+            endpoint_url=endpoint or None,
+            verify=_verify(ca_bundle),
+            config=config,
+        )
+    except (BotoCoreError, ValueError) as exc:
+        raise ConfigError(
+            f"There is no {service} for region {region!r}; correct `region` and the ids of the "
+            "pools with `cognitofs configure`."
+        ) from exc
+
+
+def _session() -> botocore.session.Session:
+    """Return a session that reads neither AWS_* variables nor files below ~/.aws."""
+    deaf = {
+        name: (None, None, default, conversion)
+        for name, (_, _, default, conversion) in SESSION_VARIABLES.items()
+    }
+    nowhere = {name: (None, None, os.devnull, None) for name in ("config_file", "credentials_file")}
+    return botocore.session.Session(session_vars=deaf | nowhere)
+
+
+def _verify(ca_bundle: str) -> str | bool:
+    """Return the certificates to trust; explicit, so that REQUESTS_CA_BUNDLE is not read."""
+    if not ca_bundle:
+        return True
+    path = os.path.expanduser(ca_bundle)
+    if not os.path.isfile(path):
+        raise ConfigError(
+            f"`ca_bundle` names {path}, which is not there; correct it with `cognitofs configure`."
+        )
+    return path
