@@ -27,6 +27,8 @@ from cognitofs.runtime import reachable
 ANSWER_SECONDS = 5.0
 # While it drains the mount gives a sign of life every five seconds.
 SILENCE_SECONDS = 30.0
+# An answer without steps is ended by silence; its deadline only bounds a flood of signs of life.
+_FLOOD = 2
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: SO_PEERCRED of unix(7)
 
 
@@ -35,7 +37,7 @@ def ask_status(path: Path, *, seconds: float = ANSWER_SECONDS) -> MountStatus:
 
     Raises NotMounted when nobody listens, Stalled when it stays silent, or the mount's own error.
     """
-    for message in _answers(path, "status", time.monotonic() + seconds, seconds):
+    for message in _answers(path, "status", time.monotonic() + _FLOOD * seconds, seconds):
         status = message.get("status")
         if isinstance(status, dict):
             return mount_status(status)
@@ -63,7 +65,7 @@ def drain(
 
 def stop(path: Path, *, seconds: float = ANSWER_SECONDS) -> None:
     """Have a mount that only drains exit at once. Raises as `ask_status`."""
-    for message in _answers(path, "stop", time.monotonic() + seconds, seconds):
+    for message in _answers(path, "stop", time.monotonic() + _FLOOD * seconds, seconds):
         if message.get("kind") == "done":
             return
     raise _unfinished(path)

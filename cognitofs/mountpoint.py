@@ -133,7 +133,8 @@ def _check_directory(path: Path) -> None:
             raise MountpointUnusable(
                 f"{path} is a file; give an empty directory to mount on instead."
             )
-        empty = next(iter(os.scandir(path)), None) is None
+        with os.scandir(path) as entries:
+            empty = next(entries, None) is None
     except OSError as exc:
         raise MountpointUnusable(
             f"The mountpoint {path} cannot be looked at ({exc.strerror}); choose another directory."

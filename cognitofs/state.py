@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import Self
 
 from cognitofs.errors import ConfigError, MountpointBusy, SpoolDamaged, WrongIdentity
-from cognitofs.mounttable import mount_holding
+from cognitofs.mounttable import Mount, mount_holding
 from cognitofs.safefiles import open_private, private_directory, replace_durably
 
 _MOUNTS = "mounts"
@@ -254,8 +254,11 @@ def check_file_system(path: Path) -> tuple[str, ...]:
     Raises ConfigError for one that cannot keep a promise.
     """
     mount = mount_holding(path.resolve())
-    if mount is None:
-        return ()
+    return () if mount is None else judge_file_system(path, mount)
+
+
+def judge_file_system(path: Path, mount: Mount) -> tuple[str, ...]:
+    """Return what there is to say of *path* being on *mount*. Raises ConfigError."""
     if mount.kind in _REFUSED_KINDS or mount.is_fuse:
         raise ConfigError(
             f"The state directory {path} is on {mount.kind}, which cannot keep unsent files "
