@@ -4,8 +4,10 @@ Source: Amazon S3 User Guide, "Multipart upload limits", "Creating object key na
 "Working with object metadata"; API reference of the named operations.
 """
 
-from cognitofs.errors import Rejected
-from cognitofs.store.interface import ObjectInfo
+from collections.abc import Sequence
+
+from cognitofs.errors import Rejected, TooLarge
+from cognitofs.store.interface import Expect, ObjectHeaders, ObjectInfo, PartReceipt
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -67,3 +69,35 @@ def check_part_number(number: int) -> None:
             f"Part number {number} is not between 1 and {PART_NUMBERS}. "
             "The file is too large for its part size: mount with a larger --part-size."
         )
+
+
+def check_copy(
+    source: ObjectInfo, target: str, headers: ObjectHeaders | None, *, maximum: int = PART_MAXIMUM
+) -> None:
+    """Refuse a copy that S3 answers with 400 InvalidRequest. Raises Rejected, TooLarge."""
+    if source.key == target and headers is None:
+        raise Rejected(
+            f"Copying {target!r} onto itself without new headers is refused by S3. Give headers."
+        )
+    if source.size > maximum:
+        raise TooLarge(
+            f"{source.key!r} has {source.size} bytes and one copy takes {maximum}. "
+            "Copy it in parts."
+        )
+
+
+def check_parts(parts: Sequence[PartReceipt]) -> None:
+    """Refuse parts that no upload can be completed with. Raises Rejected.
+
+    API CompleteMultipartUpload: at least one; with checksums numbered 1, 2, 3 and so on.
+    """
+    if not parts:
+        raise Rejected("An upload without parts cannot be completed. Put an empty object.")
+    if [part.number for part in parts] != list(range(1, len(parts) + 1)):
+        raise Rejected("The parts are not numbered 1, 2, 3 and so on. Send the missing ones.")
+
+
+def check_delete(key: str, expect: Expect) -> None:
+    """Refuse a condition that DeleteObject does not have. Raises Rejected."""
+    if expect == "absent":
+        raise Rejected(f"Deleting {key!r} cannot expect that it is absent. Name its version.")

@@ -19,7 +19,6 @@ from cognitofs.errors import (
     NotFound,
     PreconditionFailed,
     Rejected,
-    TooLarge,
 )
 from cognitofs.store import limits
 from cognitofs.store.checksums import checksum, combine
@@ -164,28 +163,25 @@ class Bucket:
     def copy(
         self, source: ObjectInfo, target: str, *, expect: Expect, headers: ObjectHeaders | None
     ) -> ObjectInfo:
-        """Serve CopyObject: the result is a single-part object, whatever the source was.
+        """Serve CopyObject, the storage class kept: always a single-part object.
 
         Hence its ETag is the MD5 of the bytes: a self-copy of a single-part object keeps it.
         Onto itself only with new headers (400 InvalidRequest); at most 5 GiB (400).
         """
         limits.check_key(target)
         found = self._version(source)
-        if source.key == target and headers is None:
-            raise Rejected(f"Copying {target!r} onto itself without new headers is refused by S3.")
-        if found.info.size > self._copy_maximum:
-            raise TooLarge(f"{source.key!r} is too large for one copy. Copy it in parts.")
+        limits.check_copy(found.info, target, headers, maximum=self._copy_maximum)
         chosen = found.headers if headers is None else headers
         _check_metadata(target, chosen)
         self._check_expect(target, expect)
-        return self._store(target, found.data, _quoted_md5(found.data), chosen, "")
+        storage_class = found.info.storage_class
+        return self._store(target, found.data, _quoted_md5(found.data), chosen, storage_class)
 
     def delete(self, key: str, *, expect: Expect) -> None:
         """Serve DeleteObject: a missing key is no error; If-Match another version is 412."""
         limits.check_key(key)
         found = self._objects.get(key)
-        if expect == "absent":
-            raise Rejected(f"Deleting {key!r} cannot expect that it is absent. Name its version.")
+        limits.check_delete(key, expect)
         if found is None:
             return
         if expect not in ("any", found.info.etag):
@@ -266,12 +262,10 @@ class Bucket:
         """Refuse what CompleteMultipartUpload refuses.
 
         MalformedXML (no part), InvalidPartOrder (parts with checksums are numbered 1, 2, 3...),
-        InvalidPart (unknown, another ETag or sum), EntityTooSmall (a part but the last under 5 MiB).
+        InvalidPart (unknown, another ETag or sum),
+        EntityTooSmall (a part but the last under 5 MiB).
         """
-        if not parts:
-            raise Rejected("An upload without parts cannot be completed. Put an empty object.")
-        if [part.number for part in parts] != list(range(1, len(parts) + 1)):
-            raise Rejected("The parts are not numbered 1, 2, 3 and so on. Send the missing ones.")
+        limits.check_parts(parts)
         for part in parts:
             held = upload.parts.get(part.number)
             if held is None or (part.etag, part.checksum or held[0].checksum) != (
@@ -309,7 +303,7 @@ def _check_metadata(key: str, headers: ObjectHeaders) -> None:
 
 
 def _check_whole(parts: Sequence[PartReceipt], data: bytes) -> None:
-    """Check what CompleteMultipartUpload announces: x-amz-mp-object-size and the full-object checksum."""
+    """Check what Complete announces: x-amz-mp-object-size and the full-object checksum."""
     if sum(part.size for part in parts) != len(data):
         raise Rejected("The parts do not add up to the announced size. Start the upload again.")
     if any(part.checksum for part in parts):

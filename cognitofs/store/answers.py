@@ -1,0 +1,265 @@
+"""The answers of S3 as plain values. Pure; keys in this module are absolute.
+
+INVARIANT: a document that is not what the API Reference describes raises ServerTrouble; nothing is
+guessed from it.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Protocol
+from urllib.parse import unquote_plus
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+from cognitofs.errors import Changed, Corrupted, ServerTrouble
+from cognitofs.store import checksums
+from cognitofs.store import headers as wire_headers
+from cognitofs.store.interface import (
+    ETag,
+    ObjectHead,
+    ObjectInfo,
+    PartReceipt,
+    UploadId,
+)
+
+
+class Answer(Protocol):
+    """What a parser needs of an answer: status, headers by lower-case name, and the body."""
+
+    @property
+    def status(self) -> int:
+        """HTTP status."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers, their names in lower case."""
+        ...
+
+    def read(self) -> bytes:
+        """Return the whole, bounded, body."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One page of ListObjectsV2, with absolute keys."""
+
+    objects: tuple[ObjectInfo, ...]
+    prefixes: tuple[str, ...]
+    token: str | None
+
+
+def head(key: str, headers: Mapping[str, str]) -> ObjectHead:
+    """Read HeadObject."""
+    info = ObjectInfo(
+        key=key,
+        size=int(headers["content-length"]),
+        etag=etag_of(headers),
+        modified=http_time(headers.get("last-modified", "")),
+        storage_class=_storage_class(headers.get("x-amz-storage-class")),
+    )
+    return ObjectHead(info, wire_headers.from_wire(headers))
+
+
+def stored(key: str, size: int, headers: Mapping[str, str]) -> ObjectInfo:
+    """Read PutObject.
+
+    `modified` is the answer's Date, since PutObject does not return LastModified: HEAD may say
+    another second.
+    """
+    return ObjectInfo(key, size, etag_of(headers), http_time(headers.get("date", "")))
+
+
+def listing(body: bytes) -> Listing:
+    """Read ListObjectsV2 with EncodingType=url."""
+    root = _document(body, "ListBucketResult")
+    objects: list[ObjectInfo] = []
+    prefixes: list[str] = []
+    token, more = None, False
+    for child in root:
+        tag = _tag(child)
+        if tag == "Contents":
+            objects.append(_listed_object(child))
+        elif tag == "CommonPrefixes":
+            prefixes.extend(_unquoted(item.text or "") for item in child)
+        elif tag == "NextContinuationToken":
+            token = child.text
+        elif tag == "IsTruncated":
+            more = child.text == "true"
+    if more and not token:
+        raise ServerTrouble("S3 cut a listing short and gave no way to go on. Try again later.")
+    return Listing(tuple(objects), tuple(prefixes), token if more else None)
+
+
+def upload_id(body: bytes) -> UploadId:
+    """Read CreateMultipartUpload."""
+    return UploadId(_text(_document(body, "InitiateMultipartUploadResult"), "UploadId"))
+
+
+def copied_part(number: int, size: int, body: bytes) -> PartReceipt:
+    """Read UploadPartCopy."""
+    result = _document(body, "CopyPartResult")
+    return PartReceipt(number, _etag(_text(result, "ETag")), size, _checksum(result))
+
+
+def parts(body: bytes) -> tuple[tuple[PartReceipt, ...], int | None]:
+    """Read ListParts: the parts, and the marker that continues, None at the end."""
+    root = _document(body, "ListPartsResult")
+    found = tuple(
+        PartReceipt(
+            number=int(_text(part, "PartNumber")),
+            etag=_etag(_text(part, "ETag")),
+            size=int(_text(part, "Size")),
+            checksum=_checksum(part),
+        )
+        for part in root
+        if _tag(part) == "Part"
+    )
+    more = _find(root, "IsTruncated") == "true" and bool(found)
+    return found, found[-1].number if more else None
+
+
+def completed(key: str, size: int, headers: Mapping[str, str], body: bytes) -> ObjectInfo:
+    """Read CompleteMultipartUpload; `modified` as for `stored`."""
+    result = _document(body, "CompleteMultipartUploadResult")
+    etag = _etag(_text(result, "ETag"))
+    return ObjectInfo(key, size, etag, http_time(headers.get("date", "")))
+
+
+def completed_checksum(body: bytes) -> str:
+    """Return the full-object checksum of CompleteMultipartUpload, "" where there is none."""
+    return _whole(_checksum(_document(body, "CompleteMultipartUploadResult")))
+
+
+def copied(key: str, source: ObjectInfo, body: bytes) -> ObjectInfo:
+    """Read CopyObject."""
+    result = _document(body, "CopyObjectResult")
+    return ObjectInfo(
+        key=key,
+        size=source.size,
+        etag=_etag(_text(result, "ETag")),
+        modified=_iso_time(_text(result, "LastModified")),
+        storage_class=source.storage_class,
+    )
+
+
+def check_ranged(info: ObjectInfo, start: int, stop: int, answer: Answer) -> None:
+    """Refuse an answer that is not bytes [start, stop) of *info*. Raises Changed, Corrupted.
+
+    A 206 with another range was seen to pass unnoticed through botocore, so all is compared.
+    """
+    whole = start == 0 and stop == info.size
+    expected = f"bytes {start}-{stop - 1}/{info.size}"
+    ranged = answer.status == 206 and answer.headers.get("content-range") == expected
+    if etag_of(answer.headers) != info.etag:
+        raise Changed(f"The object {info.key!r} is another version now. Open the file again.")
+    if not (ranged or (whole and answer.status == 200)):
+        raise Corrupted(f"S3 sent another range of {info.key!r} than was asked. Read it again.")
+    if answer.headers.get("content-length") != str(stop - start):
+        raise Corrupted(f"S3 sent another length of {info.key!r} than was asked. Read it again.")
+
+
+def body_checksum(headers: Mapping[str, str]) -> str:
+    """Return the checksum of the whole body, "" where S3 has none of our algorithm."""
+    if headers.get("x-amz-checksum-type", "FULL_OBJECT") != "FULL_OBJECT":
+        return ""
+    return _whole(headers.get(checksums.HEADER, ""))
+
+
+def etag_of(headers: Mapping[str, str]) -> ETag:
+    """Return the ETag of an answer. Raises ServerTrouble when it has none."""
+    try:
+        return _etag(headers["etag"])
+    except KeyError as exc:
+        raise ServerTrouble("S3 answered without an ETag. Is the endpoint really S3?") from exc
+
+
+def http_time(text: str) -> int:
+    """Return an HTTP date in seconds since the epoch; 0 when there is none."""
+    try:
+        return int(parsedate_to_datetime(text).timestamp())
+    except (TypeError, ValueError):
+        return 0
+
+
+def error_fields(body: bytes) -> dict[str, str]:
+    """Return the elements of an <Error> document, {} when *body* is none."""
+    try:
+        root = ElementTree.fromstring(body)
+    except ElementTree.ParseError:
+        return {}
+    errors = [node for node in _self_and_children(root) if _tag(node) == "Error"]
+    return {_tag(item): item.text or "" for item in errors[0]} if errors else {}
+
+
+def _self_and_children(root: Element) -> Iterator[Element]:
+    yield root
+    yield from root
+
+
+def _listed_object(node: Element) -> ObjectInfo:
+    fields = {_tag(item): item.text or "" for item in node}
+    try:
+        return ObjectInfo(
+            key=_unquoted(fields["Key"]),
+            size=int(fields["Size"]),
+            etag=_etag(fields["ETag"]),
+            modified=_iso_time(fields["LastModified"]),
+            storage_class=_storage_class(fields.get("StorageClass")),
+        )
+    except (KeyError, ValueError) as exc:
+        raise ServerTrouble("S3 sent a listing that cannot be read. Try again later.") from exc
+
+
+def _unquoted(text: str) -> str:
+    """Undo EncodingType=url; bytes that are not UTF-8 become lone surrogates, which show."""
+    return unquote_plus(text, errors="surrogateescape")
+
+
+def _document(body: bytes, name: str) -> Element:
+    try:
+        root = ElementTree.fromstring(body)
+    except ElementTree.ParseError as exc:
+        raise ServerTrouble(f"S3 sent a broken {name}. Try again later.") from exc
+    if _tag(root) != name:
+        raise ServerTrouble(f"S3 sent no {name}. Is the endpoint really S3?")
+    return root
+
+
+def _tag(node: Element) -> str:
+    return node.tag.rpartition("}")[2]
+
+
+def _find(node: Element, name: str) -> str:
+    return next((item.text or "" for item in node if _tag(item) == name), "")
+
+
+def _text(node: Element, name: str) -> str:
+    text = _find(node, name)
+    if not text:
+        raise ServerTrouble(f"S3 sent no {name}. Try again later.")
+    return text
+
+
+def _etag(text: str) -> ETag:
+    return ETag(text if text.startswith('"') else f'"{text}"')
+
+
+def _checksum(node: Element) -> str:
+    return _find(node, f"Checksum{checksums.ALGORITHM}")
+
+
+def _whole(checksum: str) -> str:
+    """Drop a checksum of checksums, which ends in "-N" (UG "Checking object integrity")."""
+    return "" if "-" in checksum else checksum
+
+
+def _storage_class(name: str | None) -> str:
+    return "" if name in (None, "STANDARD") else str(name)
+
+
+def _iso_time(text: str) -> int:
+    return int(datetime.fromisoformat(f"{text[:19]}+00:00").timestamp())
