@@ -14,7 +14,9 @@ from typing import Annotated, NoReturn
 import typer
 
 from cognitofs import __version__, logs, where
+from cognitofs.cli.configure import configure
 from cognitofs.cli.exits import Exit, exit_code
+from cognitofs.cli.login import login, logout, whoami
 from cognitofs.cli.mount import mount
 from cognitofs.cli.output import complain, say
 from cognitofs.cli.status import status
@@ -73,7 +75,17 @@ def _cognitofs(
     """
 
 
-for _command in (mount, umount, status, sync, version):
+for _command in (
+    configure,
+    login,
+    logout,
+    whoami,
+    mount,
+    umount,
+    status,
+    sync,
+    version,
+):
     app.command()(_command)
 
 
