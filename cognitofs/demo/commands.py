@@ -98,11 +98,20 @@ def leave(mountpoint: Path, *flags: str) -> None:
 def wait_ended(pid: int, deadline: float) -> bool:
     """Wait until process *pid* is gone; tell whether it went within *deadline* seconds."""
     end = time.monotonic() + deadline
-    while Path(f"/proc/{pid}").exists():
+    while _is_alive(pid):
         if time.monotonic() > end:
             return False
         time.sleep(0.05)
     return True
+
+
+def _is_alive(pid: int) -> bool:
+    """Tell whether a process still does anything; nobody may ever collect a zombie."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
 
 
 def _mount(told: Mapping[str, object]) -> Mount:

@@ -53,7 +53,7 @@ class TestCloud:
         assert cloud.running(place) == account
         cloud.stop(place)
         assert cloud.running(place) is None
-        assert wait_ended(account.pid, 0)
+        assert wait_ended(account.pid, 30)
 
     def test_a_killed_cloud_is_not_taken_for_a_running_one_and_the_next_run_starts_anew(
         self, place
