@@ -214,6 +214,9 @@ class BlockingStore:
             self._exchange(requests.delete(self._absolute(key), expect), _ignore)
         except NotFound:  # with a condition S3 answers 404 for a missing object
             return
+        except PreconditionFailed:  # SeaweedFS answers 412 for it
+            if not self._is_missing(key):
+                raise
 
     def _get(
         self, info: ObjectInfo, start: int, stop: int, receive: Callable[[WireAnswer], _T]
@@ -233,6 +236,13 @@ class BlockingStore:
             return self.head(info.key).info.etag == info.etag
         except NotFound:
             return False
+
+    def _is_missing(self, key: str) -> bool:
+        try:
+            self.head(key)
+        except NotFound:
+            return True
+        return False
 
     def _page(self, found: answers.Listing, after: str) -> Page:
         """Strip the prefix, and the groups that sort before *after* though a member does not."""

@@ -13,6 +13,7 @@ from email.header import decode_header, make_header
 
 from cognitofs.errors import Rejected
 from cognitofs.store.interface import ObjectHeaders
+from cognitofs.store.limits import METADATA_BYTES
 
 _FIELDS = {
     "content_type": "content-type",
@@ -32,8 +33,15 @@ _WORD_BYTES = 45  # of text in one encoded word, which may have 75 characters (R
 def to_wire(headers: ObjectHeaders) -> dict[str, str]:
     """Return the HTTP headers that give an object *headers*.
 
-    Raises Rejected when a name or a value cannot be sent.
+    Raises Rejected when a name or a value cannot be sent, or all metadata is over 2 KB, which
+    S3 counts before encoding (400 MetadataTooLarge).
     """
+    size = sum(len(_utf8(name)) + len(_utf8(value)) for name, value in headers.metadata.items())
+    if size > METADATA_BYTES:
+        raise Rejected(
+            f"The attributes of the object have {size} bytes and S3 takes {METADATA_BYTES}. "
+            "Remove or shorten some."
+        )
     sent = {}
     for attribute, name in _FIELDS.items():
         value = getattr(headers, attribute)
@@ -82,10 +90,17 @@ def decode_value(value: str) -> str:
         return value
 
 
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as exc:
+        raise Rejected(f"The attribute {text!r} is not valid Unicode. Set another one.") from exc
+
+
 def _fitting(text: str) -> int:
     """Return how many characters of *text* fit in one word; at least one."""
     size = min(len(text), _WORD_BYTES)
-    while len(text[:size].encode("utf-8", "surrogatepass")) > _WORD_BYTES:
+    while len(text[:size].encode()) > _WORD_BYTES:
         size -= 1
     return size
 

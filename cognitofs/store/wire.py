@@ -135,10 +135,7 @@ class Wire:
                 _finish(raw)
 
     def _send(self, request: Request, keys: Keys) -> urllib3.BaseHTTPResponse:
-        path = f"{self._endpoint.path}/{encode_key(request.key)}"
-        if not request.key:
-            path = self._endpoint.path or "/"
-        query = encode_query(request.query)
+        path, query = target_of(self._endpoint, request)
         headers = sign(
             request.method,
             path,
@@ -188,6 +185,12 @@ class Wire:
             f"The connection to {host} broke during {request.operation} ({_reason(exc)}). "
             "Check the network; it is tried again."
         )
+
+
+def target_of(endpoint: Endpoint, request: Request) -> tuple[str, str]:
+    """Return path and query as they are signed and sent."""
+    key = f"/{encode_key(request.key)}" if request.key else ""
+    return f"{endpoint.path}{key}" or "/", encode_query(request.query)
 
 
 def _finish(raw: urllib3.BaseHTTPResponse) -> None:

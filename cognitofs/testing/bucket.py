@@ -22,6 +22,7 @@ from cognitofs.errors import (
 )
 from cognitofs.store import limits
 from cognitofs.store.checksums import checksum, combine
+from cognitofs.store.headers import to_wire
 from cognitofs.store.interface import (
     ETag,
     Expect,
@@ -101,14 +102,14 @@ class Bucket:
     ) -> ObjectInfo:
         """Serve PutObject; its ETag is the MD5 of the bytes (API "Object", SSE-S3)."""
         limits.check_key(key)
-        _check_metadata(key, headers)
+        to_wire(headers)
         self._check_expect(key, expect)
         return self._store(key, data, _quoted_md5(data), headers, storage_class)
 
     def begin_upload(self, key: str, headers: ObjectHeaders) -> UploadId:
         """Serve CreateMultipartUpload; headers are fixed here, not at Complete."""
         limits.check_key(key)
-        _check_metadata(key, headers)
+        to_wire(headers)
         self._uploads_begun += 1
         upload = UploadId(f"upload-{self._uploads_begun}")
         self._uploads[upload] = _Upload(key, headers, {})
@@ -172,7 +173,7 @@ class Bucket:
         found = self._version(source)
         limits.check_copy(found.info, target, headers, maximum=self._copy_maximum)
         chosen = found.headers if headers is None else headers
-        _check_metadata(target, chosen)
+        to_wire(chosen)
         self._check_expect(target, expect)
         storage_class = found.info.storage_class
         return self._store(target, found.data, _quoted_md5(found.data), chosen, storage_class)
@@ -293,13 +294,6 @@ def _is_common(name: str, prefix: str, delimiter: str) -> bool:
 
 def _condition(key: str) -> str:
     return f"The object {key!r} is not the version that was expected. Read it again."
-
-
-def _check_metadata(key: str, headers: ObjectHeaders) -> None:
-    """UG "Working with object metadata": 2 KB of names and values, else 400 MetadataTooLarge."""
-    size = sum(len(name.encode()) + len(value.encode()) for name, value in headers.metadata.items())
-    if size > limits.METADATA_BYTES:
-        raise Rejected(f"The attributes of {key!r} have {size} bytes and S3 takes 2048.")
 
 
 def _check_whole(parts: Sequence[PartReceipt], data: bytes) -> None:

