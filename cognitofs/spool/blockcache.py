@@ -99,6 +99,14 @@ class BlockCache:
                 self._total -= self._blocks.pop(block)
             cached.forget()
 
+    def rename(self, old: ObjectInfo, new: ObjectInfo) -> None:
+        """Keep the bytes of *old* as those of *new*: the object was copied inside S3."""
+        cached = self._objects.pop((old.key, old.etag), None)
+        if cached is not None:
+            self.forget(new)
+            cached.info = new
+            self._objects[(new.key, new.etag)] = cached
+
     def touch(self, cached: CachedObject, start: int, stop: int) -> None:
         """Make the blocks of [start, stop) the last to be given up."""
         for number in range(start // BLOCK, -(-stop // BLOCK)):

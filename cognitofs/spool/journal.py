@@ -51,6 +51,7 @@ CREATE TABLE part(            -- what S3 has acknowledged of it
   PRIMARY KEY(upload_id, number)) WITHOUT ROWID;
 CREATE TABLE attributes(      -- headers of an object that await their self-copy
   key TEXT PRIMARY KEY,
+  etag TEXT NOT NULL,         -- of the version they are for; '' for a marker
   headers TEXT NOT NULL);
 CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 INSERT INTO meta VALUES('durable', 0);
@@ -155,10 +156,10 @@ class Journal:
             for number, start, stop, source, etag, checksum in rows
         )
 
-    def attributes(self) -> list[tuple[str, ObjectHeaders]]:
-        """Return the keys whose headers await their self-copy."""
-        rows = self._db.execute("SELECT key, headers FROM attributes")
-        return [(str(key), decode_headers(str(headers))) for key, headers in rows]
+    def attributes(self) -> list[tuple[str, ETag, ObjectHeaders]]:
+        """Return the keys whose headers await their self-copy, and the version they are for."""
+        rows = self._db.execute("SELECT key, etag, headers FROM attributes")
+        return [(str(k), ETag(str(e)), decode_headers(str(headers))) for k, e, headers in rows]
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -201,10 +202,10 @@ class Journal:
         """Record that a multipart upload is completed or aborted."""
         await self._commit(_forget_upload(upload_id), durable=False)
 
-    async def set_attributes(self, key: str, headers: ObjectHeaders) -> None:
-        """Record headers that the object *key* shall get."""
-        sql = "INSERT OR REPLACE INTO attributes(key, headers) VALUES(?, ?)"
-        await self._commit([(sql, (key, encode_headers(headers)))], durable=True)
+    async def set_attributes(self, key: str, etag: ETag, headers: ObjectHeaders) -> None:
+        """Record headers that this version of the object *key* shall get."""
+        sql = "INSERT OR REPLACE INTO attributes(key, etag, headers) VALUES(?, ?, ?)"
+        await self._commit([(sql, (key, etag, encode_headers(headers)))], durable=True)
 
     async def finish_attributes(self, key: str) -> None:
         """Record that the object has its headers, or is gone."""

@@ -53,30 +53,33 @@ class SpoolFile(SparseFile):
 
     async def clone(self) -> "SpoolFile":
         """Return a new spool file with the same held bytes, sharing blocks where possible."""
-        return await trio.to_thread.run_sync(self._clone)
+        # Taken now: what a fill adds while the thread copies is not promised to be copied.
+        held = self.held.copy()
+        with self.in_use():
+            return await trio.to_thread.run_sync(self._clone, held)
 
-    def _clone(self) -> "SpoolFile":
+    def _clone(self, held: ExtentMap) -> "SpoolFile":
         twin = self._directory.create()
         try:
             with local_disk("copying a spool file"):
-                self._copy_to(twin)
+                self._copy_to(twin, held)
         except BaseException:
             twin.discard()
             raise
+        twin.held = held
         return twin
 
-    def _copy_to(self, twin: "SpoolFile") -> None:
+    def _copy_to(self, twin: "SpoolFile", held: ExtentMap) -> None:
         try:
             fcntl.ioctl(twin.fd, _FICLONE, self.fd)
         except OSError as exc:
             if exc.errno not in _CANNOT_CLONE:
                 raise
-            self._copy_extents(twin)
-        twin.held = self.held.copy()
+            self._copy_extents(twin, held)
 
-    def _copy_extents(self, twin: "SpoolFile") -> None:
+    def _copy_extents(self, twin: "SpoolFile", held: ExtentMap) -> None:
         os.ftruncate(twin.fd, os.fstat(self.fd).st_size)
-        for extent in self.held:
+        for extent in held:
             at = extent.start
             while at < extent.stop:
                 data = os.pread(self.fd, min(BLOCK, extent.stop - at), at)

@@ -28,8 +28,7 @@ from cognitofs.errors import (
 )
 from cognitofs.parallel import run_all
 from cognitofs.spool.journal import Journal
-from cognitofs.store.interface import ObjectHeaders, ObjectInfo, ObjectStore
-from cognitofs.store.records import TXID
+from cognitofs.store.interface import ETag, ObjectHeaders, ObjectInfo, ObjectStore
 from cognitofs.transfer.copies import copy_object
 
 DEBOUNCE = 2.0
@@ -50,6 +49,7 @@ class HeaderOwner(Protocol):
 
 @dataclass(slots=True)
 class _Change:
+    etag: ETag
     headers: ObjectHeaders
     due: float
     running: bool = False
@@ -78,14 +78,17 @@ class HeaderWriter:
             with trio.move_on_at(self._next_due()):
                 await wake.wait()
 
-    async def schedule(self, key: str, headers: ObjectHeaders) -> None:
-        """Journal the change and write it once things have been quiet for DEBOUNCE seconds."""
-        await self._journal.set_attributes(key, headers)
-        self.resume(key, headers)
+    async def schedule(self, key: str, etag: ETag, headers: ObjectHeaders) -> None:
+        """Journal the change and write it once things have been quiet for DEBOUNCE seconds.
 
-    def resume(self, key: str, headers: ObjectHeaders) -> None:
+        It is for the version *etag* only; a marker has none ("").
+        """
+        await self._journal.set_attributes(key, etag, headers)
+        self.resume(key, etag, headers)
+
+    def resume(self, key: str, etag: ETag, headers: ObjectHeaders) -> None:
         """Write a change that is in the journal already."""
-        self._changes[key] = _Change(headers, trio.current_time() + DEBOUNCE)
+        self._changes[key] = _Change(etag, headers, trio.current_time() + DEBOUNCE)
         self._notify()
 
     async def settle(self, key: str) -> None:
@@ -132,7 +135,7 @@ class HeaderWriter:
             return
         change.running = True
         try:
-            await self._rewrite(key, change.headers)
+            await self._rewrite(key, change)
         except (Transient, SignInError, ConditionalConflict) as exc:
             _log.info("The mode and times of %r will be written later: %s", key, exc)
             change.due = trio.current_time() + PAUSE
@@ -152,14 +155,15 @@ class HeaderWriter:
             del self._changes[key]
             await self._journal.finish_attributes(key)
 
-    async def _rewrite(self, key: str, headers: ObjectHeaders) -> None:
+    async def _rewrite(self, key: str, change: _Change) -> None:
+        headers = change.headers
         if key.endswith("/"):
             info = await self._store.put(key, b"", headers, expect="any")
             self._owner.rewritten(None, info, headers)
             return
         try:
             found = await self._store.head(key)
-            if found.headers.metadata.get(TXID) != headers.metadata.get(TXID):
+            if found.info.etag != change.etag:
                 return  # other content by now: its headers are its own
             info = await copy_object(
                 self._store, found.info, key, expect=found.info.etag, headers=headers

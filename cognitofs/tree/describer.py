@@ -40,7 +40,7 @@ class Describer:
 
     def recall(self, inode: Inode) -> bool:
         """Describe *inode* from what is known without asking; True when it is described."""
-        if inode.headers is None and inode.remote is not None:
+        if not inode.is_described and inode.remote is not None:
             headers = self._memory.recall(inode.remote)
             if headers is None and not self._may_ask:
                 headers = ObjectHeaders()

@@ -121,7 +121,7 @@ class Inode:
     @property
     def is_described(self) -> bool:
         """Tell whether mode and mtime are known, not assumed."""
-        return self.headers is not None or self.remote is None
+        return self.headers is not None or self.remote is None or self._unsent
 
     def require_directory(self) -> None:
         """Raise NotADirectory unless it is one."""

@@ -252,6 +252,19 @@ class Namespace:
         """Note that S3 has acknowledged the inode as it is."""
         inode.checked = self._now()
 
+    def has_marker(self, directory: Inode) -> bool:
+        """Tell whether a directory is known to have its marker object."""
+        return directory.headers is not None and directory.headers is not _NO_MARKER
+
+    def has_fresh_child(self, directory: Inode, *, besides: Inode) -> bool:
+        """Tell whether another child is known to exist, without asking S3."""
+        oldest = self._now() - self._ttl
+        return any(
+            child.is_local or child.checked > oldest
+            for child in directory.children.values()
+            if child is not besides
+        )
+
     def _note_removed(self, parent: Inode, name: str) -> None:
         oldest = self._now() - self._ttl
         if len(parent.removed) > KEPT_ENTRIES:

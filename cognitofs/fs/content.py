@@ -1,0 +1,169 @@
+"""Content: the bytes of one file while anyone has it open or S3 does not have them.
+
+What a reader sees is, byte by byte: what the spool holds, else the base object's, else zeros.
+Owns that overlay and the streaming of full parts. Sealing and what S3 makes of it is `openfile.py`.
+
+INVARIANT: bytes below the size of a seal that is not settled never change in its spool file: a
+write there clones the file first. So what was sealed is what gets published.
+INVARIANT: `touched` are the ranges that differ from the base; what is held beside them equals it.
+"""
+
+from dataclasses import replace
+
+from cognitofs.fs.rig import Rig
+from cognitofs.spool.extents import ExtentMap
+from cognitofs.spool.seal import new_txid
+from cognitofs.spool.spoolfile import SpoolFile
+from cognitofs.store.interface import ETag, ObjectHeaders, ObjectInfo
+from cognitofs.store.records import TXID
+from cognitofs.transfer.multipart import Multipart
+from cognitofs.transfer.readahead import Window
+from cognitofs.transfer.upload import Upload
+from cognitofs.tree.attributes import new_headers, write_attributes
+from cognitofs.tree.inodes import Inode
+
+_END = 1 << 63
+
+
+class Content:
+    """The bytes of *inode*. The caller serialises `write` and `truncate` of one file."""
+
+    def __init__(self, rig: Rig, inode: Inode) -> None:
+        self.rig = rig
+        self.inode = inode
+        self.spool: SpoolFile | None = None
+        self.base_limit = inode.remote.size if inode.remote is not None else 0
+        self.touched = ExtentMap()
+        self.touched_since_seal = ExtentMap()
+        self.low_water = 0
+        self.multipart: Multipart | None = None
+        self.upload: Upload | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes, as stat shows it."""
+        return self.inode.size
+
+    @property
+    def base(self) -> ObjectInfo | None:
+        """The version on S3 that our changes are based on."""
+        return self.inode.remote
+
+    # -- reading ----------------------------------------------------------------------------------
+
+    async def read(self, start: int, stop: int, window: Window | None = None) -> bytes:
+        """Return bytes [start, stop), cut at the end of the file."""
+        stop = min(stop, self.size)
+        if start >= stop:
+            return b""
+        spool, base, limit = self.spool, self.base, self.base_limit
+        if spool is None and base is not None and stop <= limit:
+            return await self.rig.reader.read(base, start, stop, window)
+        if spool is not None and spool.held.covers(start, stop):
+            return await spool.read(start, stop)
+        return await self._overlay(spool, base, limit, start, stop)
+
+    async def _overlay(
+        self, spool: SpoolFile | None, base: ObjectInfo | None, limit: int, start: int, stop: int
+    ) -> bytes:
+        """Put together what lies here, what S3 has, and zeros."""
+        held = ExtentMap() if spool is None else spool.held.copy()
+        buffer = bytearray(stop - start)
+        for extent in held.within(start, stop):
+            assert spool is not None, "what is held lies in the spool"
+            data = await spool.read(extent.start, extent.stop)
+            buffer[extent.start - start : extent.stop - start] = data
+        for gap in held.gaps(start, min(stop, limit)):
+            assert base is not None, "a base limit has a base"
+            data = await self.rig.reader.read(base, gap.start, gap.stop)
+            buffer[gap.start - start : gap.stop - start] = data
+        return bytes(buffer)
+
+    async def fetch_whole(self) -> None:
+        """Bring all bytes here: the object is about to go, but the file is still open."""
+        if self.base is None:
+            return
+        spool = self.spool = self.spool or self.rig.spools.create()
+        for gap in spool.held.gaps(0, min(self.base_limit, self.size)):
+            await spool.write(gap.start, await self.read(gap.start, gap.stop))
+
+    # -- writing ----------------------------------------------------------------------------------
+
+    async def write(self, start: int, data: bytes) -> None:
+        """Store *data* at *start*. Raises SpoolFull, SpoolDamaged, or S3's refusal of a part."""
+        if self.multipart is not None and self.multipart.refusal is not None:
+            raise self.multipart.refusal
+        stop = start + len(data)
+        spool = await self._writable(start)
+        if self.multipart is not None:
+            self.multipart.touch(start, stop)
+        await spool.write(start, data)
+        self._note_touched(start, stop)
+        self._resize(max(self.size, stop))
+        self._stream(spool)
+
+    async def truncate(self, size: int) -> None:
+        """Cut or extend the file to *size* bytes; new bytes are zeros."""
+        if size < self.size:
+            if not size and self._is_sealed():
+                self.spool = None  # the upload's alone now
+            else:
+                (await self._writable(size)).resize(size)
+            for extents in (self.touched, self.touched_since_seal):
+                extents.discard(size, _END)
+            self.base_limit = min(self.base_limit, size)
+            self.low_water = min(self.low_water, size)
+            if self.multipart is not None:
+                self.multipart.touch(size, _END)
+        self._resize(size)
+
+    async def _writable(self, start: int) -> SpoolFile:
+        """Return a spool file in which bytes from *start* on may change."""
+        if self.spool is None:
+            self.spool = self.rig.spools.create()
+        if self._is_sealed() and self.upload is not None and start < self.upload.seal.size:
+            self.spool = await self.spool.clone()
+        return self.spool
+
+    def _is_sealed(self) -> bool:
+        """Tell whether the spool file belongs to an upload too."""
+        upload = self.upload
+        return self._has_upload() and upload is not None and upload.spool is self.spool
+
+    def _note_touched(self, start: int, stop: int) -> None:
+        self.touched.add(start, stop)
+        self.touched_since_seal.add(start, stop)
+
+    def _resize(self, size: int) -> None:
+        inode = self.inode
+        inode.size = size
+        inode.attributes = replace(inode.attributes, mtime_ns=self.rig.now_ns())
+
+    def _stream(self, spool: SpoolFile) -> None:
+        """Send full parts of a new file while it is written: only what has no base."""
+        uploader = self.rig.uploader
+        if self.base_limit or self.size <= uploader.ladder.first or self._has_upload():
+            return
+        if self.multipart is None:
+            self.multipart = uploader.multipart(
+                spool.name, self.inode.key, next_headers(self.inode)
+            )
+        self.multipart.stream_nowait(uploader.nursery, spool, self.size, uploader.ladder)
+
+    def _has_upload(self) -> bool:
+        return self.upload is not None and not self.upload.is_settled
+
+
+def next_headers(inode: Inode, txid: str | None = None) -> ObjectHeaders:
+    """Return the headers of the next commit of *inode*, with a txid of its own unless given."""
+    kept = inode.headers
+    if kept is None or not kept.content_type:
+        kept = new_headers(inode.name, inode.kind)
+    return write_attributes(kept, inode.attributes, txid or new_txid())
+
+
+def header_change(inode: Inode) -> tuple[str, ETag, ObjectHeaders]:
+    """Return what a header change of *inode* as it is now consists of: key, version, headers."""
+    txid = inode.headers.metadata.get(TXID) if inode.headers is not None else None
+    etag = inode.remote.etag if inode.remote is not None else ETag("")
+    return inode.key, etag, next_headers(inode, txid)

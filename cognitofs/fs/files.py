@@ -1,0 +1,150 @@
+"""Files: all open and unsent files of one mount, and how long their callers wait.
+
+Owns the table of `OpenFile`s and the promise of each level (docs/SEMANTICS.md): when flush, fsync
+and the last release return. Names are `mutations.py`'s, bytes are `content.py`'s.
+
+INVARIANT: an inode with an OpenFile is pinned; the OpenFile goes when nothing refers to it.
+"""
+
+import trio
+
+from cognitofs.errors import CognitoFSError
+from cognitofs.fs.openfile import OpenFile
+from cognitofs.fs.rig import Rig
+from cognitofs.store.interface import ObjectHeaders, ObjectInfo
+from cognitofs.transfer.headerwriter import HeaderWriter
+from cognitofs.transfer.upload import Upload
+from cognitofs.tree.inodes import Inode
+
+WAITING_AT_ONCE = 256
+"""Handlers that wait for S3 at a time; main() runs 1000 tasks, so that others still answer."""
+
+
+class Files:
+    """The open and unsent files, by inode."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.headers = HeaderWriter(rig.store, rig.journal, self)
+        self._rig = rig
+        self._files: dict[Inode, OpenFile] = {}
+        self._waiting = trio.CapacityLimiter(WAITING_AT_ONCE)
+
+    def all(self) -> list[OpenFile]:
+        """Return all files, open or unsent."""
+        return list(self._files.values())
+
+    def find(self, inode: Inode) -> OpenFile | None:
+        """Return the file of *inode* if it is open or unsent."""
+        return self._files.get(inode)
+
+    def of(self, inode: Inode) -> OpenFile:
+        """Return the file of *inode*, made on first use. Call `drop` when done with it."""
+        found = self._files.get(inode)
+        if found is None:
+            found = OpenFile(self._rig, self.headers, inode, self.drop)
+            self._files[inode] = found
+            inode.pins += 1
+        return found
+
+    def drop(self, file: OpenFile) -> None:
+        """Forget a file that nothing refers to; any other stays."""
+        if not file.is_needed and self._files.get(file.inode) is file:
+            del self._files[file.inode]
+            file.close()
+            file.inode.pins -= 1
+            self._rig.table.prune(file.inode)
+
+    # -- the promises -----------------------------------------------------------------------------
+
+    @property
+    def _waits_for_s3(self) -> bool:
+        return self._rig.promises.sync == "close"
+
+    async def flush(self, file: OpenFile) -> None:
+        """Keep what close promises."""
+        upload = await file.flush(durable=not self._waits_for_s3)
+        if self._waits_for_s3:
+            await self.wait(file, upload)
+
+    async def fsync(self, file: OpenFile) -> None:
+        """Keep what fsync promises."""
+        upload = await file.publish(durable=not self._waits_for_s3)
+        if self._rig.promises.sync != "local":
+            await self.wait(file, upload)
+
+    async def publish(self, file: OpenFile) -> None:
+        """Send what was made without an open handle, and keep the promise of close() for it."""
+        try:
+            upload = await file.publish(durable=not self._waits_for_s3)
+            if self._waits_for_s3:
+                await self.wait(file, upload)
+        finally:
+            self.drop(file)
+
+    async def wait(self, file: OpenFile, upload: Upload | None) -> None:
+        """Return when S3 has what was sealed, or something newer.
+
+        When S3 does not answer in time, or refuses, what was sealed is made durable here and the
+        reason is raised: the bytes are kept, tried again and shown by `cognitofs status`.
+        """
+        promises = self._rig.promises
+        async with self._waiting:
+            try:
+                while upload is not None:
+                    done = await upload.wait_done(
+                        stall=promises.stall_timeout, auth_wait=promises.auth_wait
+                    )
+                    upload = None if done is not None else file.upload
+            except CognitoFSError:
+                await file.make_durable()
+                raise
+
+    async def release(self, file: OpenFile, *, writable: bool) -> None:
+        """Close a handle; the last one publishes what no FLUSH has sealed."""
+        file.handles -= 1
+        file.writers -= writable
+        if not file.handles and file.dirty and not file.unlinked:
+            try:
+                await file.publish(durable=not self._waits_for_s3)
+            except CognitoFSError:
+                await file.make_durable()
+                raise
+        self.drop(file)
+
+    async def seal_deferred(self) -> None:
+        """Publish the empty files whose RELEASE the kernel did not send before the umount."""
+        for file in self.all():
+            if file.deferred is not None:
+                await file.publish(durable=True)
+
+    async def sync_below(self, directory: Inode) -> None:
+        """Keep what fsync promises for everything unsent below *directory*."""
+        for file in self.all():
+            if not file.unlinked and _is_below(file.inode, directory):
+                await self.fsync(file)
+
+    def rewritten(self, old: ObjectInfo | None, new: ObjectInfo, headers: ObjectHeaders) -> None:
+        """Take over an object that got other headers by self-copy: its content is the same."""
+        for inode in self._rig.table:
+            remote = inode.remote
+            if (
+                old is not None
+                and remote is not None
+                and (remote.key, remote.etag)
+                == (
+                    old.key,
+                    old.etag,
+                )
+            ):
+                inode.remote, inode.headers = new, headers
+                self._rig.cache.rename(old, new)
+                self._rig.namespace.confirmed(inode)
+
+
+def _is_below(inode: Inode, directory: Inode) -> bool:
+    above: Inode | None = inode
+    while above is not None:
+        if above is directory:
+            return True
+        above = above.parent
+    return False

@@ -1,0 +1,287 @@
+"""Filesystem: what a prefix of a bucket looks like as a file system; here and only here.
+
+Plain types in, plain types out: tests call it without a mount, `fuse/operations.py` turns its
+answers into the kernel's. Owns which part does what; the parts own the doing:
+names `tree/`, changes of names `mutations.py`, content `openfile.py`, promises `files.py`.
+"""
+
+import os
+from dataclasses import dataclass, replace
+
+from cognitofs.errors import BadHandle, InvalidArgument, IsADirectory, NotPermitted, ReadOnly
+from cognitofs.fs.content import header_change
+from cognitofs.fs.files import Files
+from cognitofs.fs.handles import DirectoryHandle, FileHandle, HandleId, HandleTable
+from cognitofs.fs.mutations import Mutations
+from cognitofs.fs.openfile import OpenFile
+from cognitofs.fs.rig import Rig
+from cognitofs.tree.attributes import Kind
+from cognitofs.tree.inodes import ROOT, Inode, InodeNumber
+
+BLOCK = 512
+FREE_BLOCKS = 1 << 40
+"""df shows 4 PiB: S3 has no end that we could know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What the kernel learns of an inode. `attribute_ttl` 0: ask again before believing it."""
+
+    number: InodeNumber
+    mode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    nlink: int
+    uid: int
+    gid: int
+    entry_ttl: float
+    attribute_ttl: float
+
+    @property
+    def blocks(self) -> int:
+        """Size in blocks of 512 bytes."""
+        return -(-self.size // BLOCK)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What setattr shall change; None leaves it."""
+
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    size: int | None = None
+    mtime_ns: int | None = None
+
+
+class Filesystem:
+    """One mounted prefix."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
+        self.files = Files(rig)
+        self.handles = HandleTable()
+        self._mutations = Mutations(rig, self.files)
+
+    def _inode(self, number: int) -> Inode:
+        return self.rig.table.get(number)
+
+    def _require_writable(self) -> None:
+        if self.rig.promises.read_only:
+            raise ReadOnly("The mount is read-only.")
+
+    # -- looking ----------------------------------------------------------------------------------
+
+    async def lookup(self, parent: int, name: str) -> Stat:
+        """Return the entry *name* of *parent*. Raises NoSuchEntry."""
+        inode = await self.rig.namespace.lookup(self._inode(parent), name)
+        if inode.is_directory:
+            await self.rig.namespace.describe(inode)
+        return self.stat(inode)
+
+    async def getattr(self, number: int) -> Stat:
+        """Return the attributes, asking S3 for those that are only assumed."""
+        inode = self._inode(number)
+        if not inode.is_described:
+            await self.rig.namespace.describe(inode)
+        return self.stat(inode)
+
+    def stat(self, inode: Inode) -> Stat:
+        """Return what is known of *inode* right now."""
+        promises, attributes = self.rig.promises, inode.attributes
+        changed = inode.remote.modified * 1_000_000_000 if inode.remote is not None else 0
+        return Stat(
+            number=inode.number,
+            mode=inode.kind.value | attributes.mode,
+            size=inode.size,
+            mtime_ns=attributes.mtime_ns,
+            ctime_ns=max(attributes.mtime_ns, changed),
+            nlink=0 if not inode.is_attached else 2 if inode.is_directory else 1,
+            uid=promises.uid,
+            gid=promises.gid,
+            entry_ttl=promises.metadata_ttl,
+            attribute_ttl=promises.metadata_ttl if inode.is_described else 0.0,
+        )
+
+    async def readlink(self, number: int) -> str:
+        """Return the target of a symlink."""
+        inode = self._inode(number)
+        if inode.kind is not Kind.SYMLINK:
+            raise InvalidArgument("It is not a symlink.")
+        file = self.files.of(inode)
+        try:
+            return (await file.content.read(0, inode.size)).decode()
+        finally:
+            self.files.drop(file)
+
+    # -- attributes -------------------------------------------------------------------------------
+
+    async def setattr(self, number: int, changes: Changes, handle: int | None) -> Stat:
+        """Change mode, times or size; owner only to what it is already."""
+        self._require_writable()
+        inode = self._inode(number)
+        self._check_owner(changes)
+        await self.rig.namespace.describe(inode)
+        if changes.size is not None:
+            await self._truncate(inode, changes.size, handle)
+        if changes.mode is not None or changes.mtime_ns is not None:
+            await self._set_attributes(inode, changes)
+        return self.stat(inode)
+
+    def _check_owner(self, changes: Changes) -> None:
+        promises = self.rig.promises
+        if changes.uid not in (None, promises.uid) or changes.gid not in (None, promises.gid):
+            raise NotPermitted("All files here belong to who mounted them.")
+
+    async def _truncate(self, inode: Inode, size: int, handle: int | None) -> None:
+        if inode.is_directory:
+            raise IsADirectory("A directory has no size to change.")
+        file = self.files.of(inode)
+        try:
+            await file.truncate(size)
+            if handle is None and not file.writers:
+                await self.files.publish(file)  # no FLUSH will come
+        finally:
+            self.files.drop(file)
+
+    async def _set_attributes(self, inode: Inode, changes: Changes) -> None:
+        attributes = inode.attributes
+        if changes.mode is not None:
+            attributes = replace(attributes, mode=changes.mode & 0o777)
+        if changes.mtime_ns is not None:
+            attributes = replace(attributes, mtime_ns=changes.mtime_ns)
+        file = self.files.find(inode)
+        if file is not None:
+            file.mtime_is_set |= changes.mtime_ns is not None
+        if attributes == inode.attributes:
+            return
+        inode.attributes = attributes
+        if file is not None and (file.dirty or file.upload):
+            return  # it rides on the upload, or follows it
+        if inode.number != ROOT and inode.is_attached and inode.kind is not Kind.SYMLINK:
+            await self.files.headers.schedule(*header_change(inode))
+
+    # -- open files -------------------------------------------------------------------------------
+
+    async def open(self, number: int, flags: int) -> HandleId:
+        """Open a file. Raises Stale when its name stands for another version by now."""
+        inode = self._inode(number)
+        readable, writable = _access(flags)
+        if writable:
+            self._require_writable()
+        await self.rig.namespace.revalidate(inode, self.rig.promises.open_ttl)
+        if writable:
+            await self.rig.namespace.describe(inode)
+        file = self.files.of(inode)
+        handle = self._open_handle(file, readable=readable, writable=writable)
+        if flags & os.O_TRUNC and writable:
+            await file.truncate(0)
+        return handle
+
+    def _open_handle(self, file: OpenFile, *, readable: bool, writable: bool) -> HandleId:
+        file.handles += 1
+        file.writers += writable
+        return self.handles.add(FileHandle(file, readable, writable))
+
+    async def create(self, parent: int, name: str, mode: int, flags: int) -> tuple[HandleId, Stat]:
+        """Make a file and open it."""
+        self._require_writable()
+        file = await self._mutations.create(self._inode(parent), name, mode)
+        readable, _ = _access(flags)
+        handle = self._open_handle(file, readable=readable, writable=True)
+        return handle, self.stat(file.inode)
+
+    async def read(self, handle: int, start: int, size: int) -> bytes:
+        """Return up to *size* bytes from *start*; fewer only at the end of the file."""
+        opened = self.handles.file(handle)
+        return await opened.file.content.read(start, start + size, opened.window)
+
+    async def write(self, handle: int, start: int, data: bytes) -> int:
+        """Store *data* at *start*."""
+        opened = self.handles.file(handle)
+        if not opened.writable:
+            raise BadHandle("The file is not open for writing.")
+        await opened.file.write(start, data)
+        return len(data)
+
+    async def flush(self, handle: int) -> None:
+        """Seal what was written, and wait as the level promises; free for read-only handles."""
+        opened = self.handles.file(handle)
+        if opened.writable:
+            await self.files.flush(opened.file)
+
+    async def fsync(self, handle: int) -> None:
+        """Seal what was written, and wait as the level promises."""
+        await self.files.fsync(self.handles.file(handle).file)
+
+    async def release(self, handle: int) -> None:
+        """Close a handle."""
+        opened = self.handles.remove(handle)
+        if isinstance(opened, FileHandle):
+            await self.files.release(opened.file, writable=opened.writable)
+
+    # -- directories ------------------------------------------------------------------------------
+
+    def opendir(self, number: int) -> HandleId:
+        """Open a directory; nothing is asked yet."""
+        inode = self._inode(number)
+        inode.require_directory()
+        inode.pins += 1
+        return self.handles.add(DirectoryHandle(inode, self.rig.directories, self.rig.table))
+
+    async def readdir(self, handle: int, cookie: int) -> tuple[Inode, int] | None:
+        """Return the entry behind *cookie* and its own cookie; None at the end."""
+        return await self.handles.directory(handle).next(cookie)
+
+    def releasedir(self, handle: int) -> None:
+        """Close a directory."""
+        opened = self.handles.remove(handle)
+        if isinstance(opened, DirectoryHandle):
+            opened.close()
+            opened.directory.pins -= 1
+            self.rig.table.prune(opened.directory)
+
+    async def fsyncdir(self, handle: int) -> None:
+        """Keep what fsync promises for everything below the directory."""
+        await self.files.sync_below(self.handles.directory(handle).directory)
+
+    # -- names ------------------------------------------------------------------------------------
+
+    async def mkdir(self, parent: int, name: str, mode: int) -> Stat:
+        """Make a directory."""
+        self._require_writable()
+        return self.stat(await self._mutations.mkdir(self._inode(parent), name, mode))
+
+    async def symlink(self, parent: int, name: str, target: str) -> Stat:
+        """Make a symlink."""
+        self._require_writable()
+        return self.stat(await self._mutations.symlink(self._inode(parent), name, target))
+
+    async def unlink(self, parent: int, name: str) -> None:
+        """Remove a file or symlink."""
+        self._require_writable()
+        await self._mutations.unlink(self._inode(parent), name)
+
+    async def rmdir(self, parent: int, name: str) -> None:
+        """Remove an empty directory."""
+        self._require_writable()
+        await self._mutations.rmdir(self._inode(parent), name)
+
+    async def rename(
+        self, parent: int, name: str, new_parent: int, new_name: str, *, replace: bool
+    ) -> None:
+        """Give a file another name; *replace* False refuses a taken one."""
+        self._require_writable()
+        old, new = self._inode(parent), self._inode(new_parent)
+        await self._mutations.rename(old, name, new, new_name, replace=replace)
+
+    def forget(self, number: int, lookups: int) -> None:
+        """Take account of the kernel forgetting an inode."""
+        self.rig.table.forget(number, lookups)
+
+
+def _access(flags: int) -> tuple[bool, bool]:
+    """Return (readable, writable) of open flags."""
+    mode = flags & os.O_ACCMODE
+    return mode in (os.O_RDONLY, os.O_RDWR), mode in (os.O_WRONLY, os.O_RDWR)
