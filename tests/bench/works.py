@@ -68,6 +68,7 @@ class Ground:
             (self.small / f"f{number:05}").write_bytes(os.urandom(4096))
         files = self.sizes.listed_objects // _TREE_DIRECTORIES
         self.raw("upload", self.big, f"{ROOT}read/big")
+        _raw_write(self)  # the first one pays for the server's memory and files
         self.raw("make_tree", f"{ROOT}tree/", _TREE_DIRECTORIES, files)
 
     def fresh_name(self) -> str:
