@@ -70,8 +70,8 @@ class BlockingStore:
             start_after=self._prefix + start_after if start_after else "",
             limit=max(1, min(limit, limits.PAGE_ENTRIES)),
         )
-        found = self._exchange(request, lambda answer: answers.listing(answer.read()))
-        return self._page(found, "" if token is not None else start_after)
+        found = self._exchange(request, lambda answer: answers.listing(answer.read(), self._prefix))
+        return _tidied(found, "" if token is not None else start_after)
 
     def read(self, info: ObjectInfo, start: int, stop: int) -> bytes:
         """See `ObjectStore.read`. An empty range cannot be asked for and is not."""
@@ -244,20 +244,6 @@ class BlockingStore:
             return True
         return False
 
-    def _page(self, found: answers.Listing, after: str) -> Page:
-        """Strip the prefix, and the groups that sort before *after* though a member does not."""
-        objects = [(self._relative(info.key), info) for info in found.objects]
-        groups = [self._relative(name) for name in found.prefixes]
-        return Page(
-            objects=tuple(
-                ObjectInfo(key, info.size, info.etag, info.modified, info.storage_class)
-                for key, info in objects
-                if key  # the marker of the prefix itself is not below it
-            ),
-            prefixes=tuple(name for name in groups if _in_order(name) > _in_order(after)),
-            token=found.token,
-        )
-
     def _exchange(self, request: Request, receive: Callable[[WireAnswer], _T]) -> _T:
         """Send *request*, with new keys once more if its keys had expired."""
         self._check_inside(request)
@@ -311,11 +297,6 @@ class BlockingStore:
                 "sent. Report it: this is a mistake of cognitofs."
             )
 
-    def _relative(self, key: str) -> str:
-        if not key.startswith(self._prefix):
-            raise Rejected("S3 listed a key outside the prefix. Is the endpoint really S3?")
-        return key[len(self._prefix) :]
-
     def _shown(self, request: Request) -> str:
         named = request.key or dict(request.query).get("prefix", "")
         return named[len(self._prefix) :]
@@ -329,6 +310,18 @@ def _checked_prefix(prefix: str) -> str:
             "'.' or '..' part. Correct `root` in the profile."
         )
     return prefix
+
+
+def _tidied(page: Page, after: str) -> Page:
+    """Drop what is not below the prefix or does not sort behind *after*.
+
+    That is the marker of the prefix itself, and a group whose members alone sort behind it.
+    """
+    objects = page.objects if not page.objects or page.objects[0].key else page.objects[1:]
+    groups = page.prefixes
+    if after:
+        groups = tuple(name for name in groups if _in_order(name) > _in_order(after))
+    return Page(objects, groups, page.token)
 
 
 def _in_order(key: str) -> bytes:

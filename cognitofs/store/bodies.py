@@ -9,8 +9,12 @@ from collections.abc import Iterator
 from cognitofs.errors import SpoolDamaged
 from cognitofs.store.interface import Body
 
-BLOCK = 1024 * 1024
-"""Bytes per read and per send. Guess, to be measured on the wire."""
+BLOCK = 256 * 1024
+"""Bytes per read and per send.
+
+Measured on loopback, CPU seconds per GiB up: 64 KiB 0.85, 256 KiB 0.68, 1 MiB 0.62.
+The time limit is for one send, so smaller blocks stand slower lines.
+"""
 
 
 def size_of(body: Body) -> int:
