@@ -7,6 +7,7 @@ as plain boto3 fetches them, and against what a second mount reads.
 import hashlib
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from cognitofs.demo.place import Account, Place
 from cognitofs.errors import Corrupted
 
 _MIB = 1 << 20
+_LOG_LINES = 30
 # Below one part, a name that must be encoded, nothing at all, and several parts of 8 MiB.
 _SIZES = {"small.txt": 1000, "a folder/ünï & more+.bin": 70_001, "empty": 0, "large.bin": 20 * _MIB}
 
@@ -28,6 +30,9 @@ def check() -> None:
         place.make()
         try:
             _go_round(place, Path(directory))
+        except BaseException:
+            _show_logs(place)  # they go with the directory
+            raise
         finally:
             tour.stop(place)
 
@@ -47,6 +52,12 @@ def _go_round(place: Place, directory: Path) -> None:
     _compare("the files, as a second mount reads them", sums, _sums_of_files(mountpoint))
     commands.umount(place, mountpoint)
     tour.say("ok: unmounted")
+
+
+def _show_logs(place: Place) -> None:
+    for log in place.base.rglob("*.log"):
+        lines = log.read_text(errors="replace").splitlines()
+        sys.stderr.write("\n".join((f"--- the end of {log.name}", *lines[-_LOG_LINES:], "")))
 
 
 def _make_files(directory: Path) -> dict[str, str]:

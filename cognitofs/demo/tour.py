@@ -12,8 +12,10 @@ from pathlib import Path
 
 from cognitofs.demo import cloud, commands
 from cognitofs.demo.place import Account, Place
-from cognitofs.errors import Corrupted, MountError, MountpointBusy
+from cognitofs.errors import Corrupted, MountError, MountpointBusy, MountpointUnusable
+from cognitofs.mounttable import mount_at
 
+_DRAIN_DEADLINE = 30.0  # seconds; the cloud is on this machine
 _FIRST_FILE = "hello.txt"
 _FIRST_TEXT = b"This file is an object in S3. Change it, or add more beside it.\n"
 
@@ -101,16 +103,30 @@ def ensure_mounted(place: Place, mountpoint: Path) -> commands.Mount:
     Raises MountpointBusy when the demo is mounted elsewhere.
     """
     for mounted in commands.mounts(place):
-        if mounted.mountpoint == mountpoint:
+        if mount_at(mounted.mountpoint) is None:
+            commands.wait_ended(mounted.pid, _DRAIN_DEADLINE)  # left already, still uploading
+        elif mounted.mountpoint == mountpoint:
             say(f"{mountpoint} is mounted already.")
             return mounted
-        raise MountpointBusy(
-            f"The demo is mounted on {mounted.mountpoint}; use it there, "
-            "or end it with ./scripts/demo --stop and start it anew."
-        )
+        else:
+            raise MountpointBusy(
+                f"The demo is mounted on {mounted.mountpoint}; use it there, "
+                "or end it with ./scripts/demo --stop and start it anew."
+            )
     say(f"Mounting on {mountpoint} (cognitofs mount) ...")
     place.remember(mountpoint)
+    if mount_at(mountpoint) is None:  # a dead mount cannot be asked; `cognitofs mount` mends it
+        _make_directory(mountpoint)
     return commands.mount(place, mountpoint)
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise MountpointUnusable(
+            f"{path} cannot be made a directory ({exc.strerror}); name another one."
+        ) from exc
 
 
 def end_mounts(place: Place) -> None:
