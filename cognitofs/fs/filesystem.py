@@ -76,8 +76,7 @@ class Filesystem:
     async def lookup(self, parent: int, name: str) -> Stat:
         """Return the entry *name* of *parent*. Raises NoSuchEntry."""
         inode = await self.rig.namespace.lookup(self._inode(parent), name)
-        if inode.is_directory:
-            await self.rig.namespace.describe(inode)
+        await self.rig.namespace.describe(inode)
         return self.stat(inode)
 
     async def getattr(self, number: int) -> Stat:

@@ -136,15 +136,22 @@ class SpoolDirectory:
             except FileNotFoundError:
                 return
 
-    def give_up(self, name: str, note: dict[str, object]) -> Path:
-        """Move a spool file to lost+found, with *note* beside it; return where it is now."""
+    def give_up(self, name: str, note: dict[str, object]) -> bool:
+        """Move a spool file to lost+found, with *note* beside it; an empty one just goes.
+
+        Returns whether there was anything to keep.
+        """
         with local_disk("moving a spool file to lost+found"):
+            found = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+            if not found.st_size:
+                os.unlink(name, dir_fd=self.fd)
+                return False
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
             fd = os.open(f"{name}.json", flags, 0o600, dir_fd=self._lost_fd)
             with os.fdopen(fd, "w") as file:
                 json.dump(note, file, indent=1)
             os.rename(name, name, src_dir_fd=self.fd, dst_dir_fd=self._lost_fd)
-        return self.lost_found / name
+        return True
 
     def close(self) -> None:
         """Close the directory descriptors."""

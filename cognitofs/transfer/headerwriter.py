@@ -98,6 +98,12 @@ class HeaderWriter:
         if self._changes.pop(key, None) is not None:
             await self._journal.finish_attributes(key)
 
+    def hurry(self) -> None:
+        """Write what is scheduled without waiting for quiet."""
+        for change in self._changes.values():
+            change.due = trio.current_time()
+        self._notify()
+
     async def wait_drained(self) -> None:
         """Write everything now and return when it is done."""
         self._draining = True

@@ -1,0 +1,166 @@
+"""MountFace of a running mount: what `status`, `sync` and `drain` see of it.
+
+Owns the counting of what S3 does not have yet and the words for it; changes nothing.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+import trio
+
+from cognitofs import __version__
+from cognitofs.control import (
+    MOST_FILES,
+    DrainProgress,
+    FileStatus,
+    MountStatus,
+    State,
+)
+from cognitofs.errors import LoginRequired, MountpointBusy, SignInError
+from cognitofs.fs.filesystem import Filesystem
+from cognitofs.fs.openfile import OpenFile
+from cognitofs.fs.recovery import Recovered
+
+PROGRESS_SECONDS = 0.2
+
+_WORST = (
+    State.FAILED,
+    State.CONFLICT,
+    State.WAITING,
+    State.UPLOADING,
+    State.SEALED,
+    State.DIRTY,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What does not change while a mount lives."""
+
+    mountpoint: str
+    pid: int
+    profile: str
+    username: str
+    identity_id: str
+    s3_uri: str
+    state_directory: str
+
+
+class RunningMount:
+    """The mount as its control socket shows it."""
+
+    def __init__(
+        self,
+        filesystem: Filesystem,
+        identity: Identity,
+        recovered: Recovered,
+        keys_expire: Callable[[], str],
+        notices: tuple[str, ...],
+    ) -> None:
+        self.is_mounted = True
+        self.last_drain = trio.CancelScope()
+        self._filesystem = filesystem
+        self._identity = identity
+        self._recovered = recovered
+        self._keys_expire = keys_expire
+        self._notices = notices
+
+    def status(self) -> MountStatus:
+        """Return the state of the moment."""
+        files = self._files()
+        states = {file.state for file in files}
+        counts = self._counts(files)
+        return MountStatus(
+            mountpoint=self._identity.mountpoint,
+            mounted=self.is_mounted,
+            pid=self._identity.pid,
+            profile=self._identity.profile,
+            username=self._identity.username,
+            identity_id=self._identity.identity_id,
+            s3_uri=self._identity.s3_uri,
+            state=next((s.value for s in _WORST if s in states), State.CLEAN.value),
+            waiting_for=counts.waiting_for,
+            pending_files=counts.pending_files,
+            pending_bytes=counts.pending_bytes,
+            uploading_bytes=sum(file.sent for file in files),
+            failed_files=counts.failed_files,
+            conflict_files=counts.conflict_files,
+            keys_expire=self._keys_expire(),
+            last_error=counts.last_error,
+            sync=self._filesystem.rig.promises.sync,
+            version=__version__,
+            state_directory=self._identity.state_directory,
+            notices=self._notices,
+            files=tuple(files[:MOST_FILES]),
+        )
+
+    async def drain(self, progress: Callable[[DrainProgress], Awaitable[None]]) -> None:
+        """Wait until nothing is left that can be sent; the last progress says what remains."""
+        rig = self._filesystem.rig
+        rig.uploader.nudge()
+        self._filesystem.files.headers.hurry()
+        while True:
+            counts = self._counts(self._files())
+            await progress(counts)
+            if counts.pending_files <= counts.failed_files + counts.conflict_files:
+                return
+            await trio.sleep(PROGRESS_SECONDS)
+
+    def stop(self) -> None:
+        """End a mount that only drains; its journal goes on in the next mount."""
+        if self.is_mounted:
+            raise MountpointBusy(
+                f"It is mounted at {self._identity.mountpoint}; unmount it first with"
+                f" `cognitofs umount {self._identity.mountpoint}`."
+            )
+        self.last_drain.cancel()
+
+    def _counts(self, files: list[FileStatus]) -> DrainProgress:
+        errors = [file.error for file in files if file.error]
+        return DrainProgress(
+            pending_files=len(files),
+            pending_bytes=sum(file.size - min(file.sent, file.size) for file in files),
+            failed_files=sum(file.state == State.FAILED for file in files),
+            conflict_files=sum(file.state == State.CONFLICT for file in files),
+            waiting_for=self._waiting_for(),
+            last_error=errors[-1] if errors else "",
+        )
+
+    def _waiting_for(self) -> str:
+        waiting = [u for u in self._filesystem.rig.uploader.uploads() if u.state == "waiting"]
+        if any(isinstance(upload.error, SignInError) for upload in waiting):
+            return "auth"
+        return "network" if waiting else ""
+
+    def _files(self) -> list[FileStatus]:
+        """Return every file that S3 does not have as it is here, oldest first."""
+        found = [_status_of(f) for f in self._filesystem.files.all() if _is_unsent(f)]
+        keys = self._filesystem.files.headers.pending
+        found += [FileStatus(path=key, state=State.SEALED) for key in keys]
+        found += [
+            FileStatus(
+                path=lost.seal.key,
+                state=State.FAILED,
+                size=lost.seal.size,
+                error="Its local bytes are missing.",
+            )
+            for lost in self._recovered.missing
+        ]
+        return found
+
+
+def _is_unsent(file: OpenFile) -> bool:
+    return not file.unlinked and (file.dirty or file.upload is not None)
+
+
+def _status_of(file: OpenFile) -> FileStatus:
+    upload = file.upload
+    status = FileStatus(path=file.inode.key, state=State.DIRTY, size=file.content.size)
+    if upload is None:
+        multipart = file.content.multipart
+        return replace(status, sent=multipart.sent_bytes if multipart is not None else 0)
+    error = str(upload.error) if upload.error is not None else ""
+    if isinstance(upload.error, LoginRequired) and upload.state == "uploading":
+        return replace(status, state=State.WAITING, sent=upload.sent_bytes, error=error)
+    state = State.UPLOADING if upload.state == "committing" else State(upload.state)
+    return replace(status, state=state, sent=upload.sent_bytes, error=error)
