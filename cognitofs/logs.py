@@ -56,7 +56,7 @@ class RedactingFormatter(logging.Formatter):
     """Formats a record and redacts the whole of it, its traceback too."""
 
     def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        super().__init__("%(asctime)s %(levelname)s [%(name)s] %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the finished text of *record*, without secrets."""

@@ -6,6 +6,8 @@ names `tree/`, changes of names `mutations.py`, content `openfile.py`, promises 
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from cognitofs.errors import BadHandle, InvalidArgument, IsADirectory, NotPermitted, ReadOnly
@@ -74,10 +76,24 @@ class Filesystem:
     # -- looking ----------------------------------------------------------------------------------
 
     async def lookup(self, parent: int, name: str) -> Stat:
-        """Return the entry *name* of *parent*. Raises NoSuchEntry."""
+        """Return the entry *name* of *parent*; the caller holds a reference then.
+
+        Raises NoSuchEntry.
+        """
         inode = await self.rig.namespace.lookup(self._inode(parent), name)
-        await self.rig.namespace.describe(inode)
+        with self._referenced(inode):
+            await self.rig.namespace.describe(inode)
         return self.stat(inode)
+
+    @contextmanager
+    def _referenced(self, inode: Inode) -> Iterator[None]:
+        """Give the kernel a reference to *inode*, taken back when the block fails."""
+        inode.lookups += 1
+        try:
+            yield
+        except BaseException:
+            self.rig.table.forget(inode.number, 1)
+            raise
 
     async def getattr(self, number: int) -> Stat:
         """Return the attributes, asking S3 for those that are only assumed."""
@@ -184,9 +200,10 @@ class Filesystem:
         return self.handles.add(FileHandle(file, readable, writable))
 
     async def create(self, parent: int, name: str, mode: int, flags: int) -> tuple[HandleId, Stat]:
-        """Make a file and open it."""
+        """Make a file and open it; the caller holds a reference then."""
         self._require_writable()
         file = await self._mutations.create(self._inode(parent), name, mode)
+        file.inode.lookups += 1
         readable, _ = _access(flags)
         handle = self._open_handle(file, readable=readable, writable=True)
         return handle, self.stat(file.inode)
@@ -248,14 +265,21 @@ class Filesystem:
     # -- names ------------------------------------------------------------------------------------
 
     async def mkdir(self, parent: int, name: str, mode: int) -> Stat:
-        """Make a directory."""
+        """Make a directory; the caller holds a reference then."""
         self._require_writable()
-        return self.stat(await self._mutations.mkdir(self._inode(parent), name, mode))
+        file = await self._mutations.mkdir(self._inode(parent), name, mode)
+        return await self._published(file)
 
     async def symlink(self, parent: int, name: str, target: str) -> Stat:
-        """Make a symlink."""
+        """Make a symlink; the caller holds a reference then."""
         self._require_writable()
-        return self.stat(await self._mutations.symlink(self._inode(parent), name, target))
+        file = await self._mutations.symlink(self._inode(parent), name, target)
+        return await self._published(file)
+
+    async def _published(self, file: OpenFile) -> Stat:
+        with self._referenced(file.inode):
+            await self.files.publish(file)
+        return self.stat(file.inode)
 
     async def unlink(self, parent: int, name: str) -> None:
         """Remove a file or symlink."""

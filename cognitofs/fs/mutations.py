@@ -51,23 +51,21 @@ class Mutations:
         file.mark_dirty()
         return file
 
-    async def mkdir(self, parent: Inode, name: str, mode: int) -> Inode:
-        """Make a directory: its marker `name/`."""
+    async def mkdir(self, parent: Inode, name: str, mode: int) -> OpenFile:
+        """Make a directory: its marker `name/`, to be published by the caller."""
         file = await self._make(parent, name, Kind.DIRECTORY, mode)
         file.mark_dirty()
         file.was_written = True
-        await self._files.publish(file)
-        return file.inode
+        return file
 
-    async def symlink(self, parent: Inode, name: str, target: str) -> Inode:
-        """Make a symlink: an object whose bytes are the target."""
+    async def symlink(self, parent: Inode, name: str, target: str) -> OpenFile:
+        """Make a symlink: an object whose bytes are the target, to be published by the caller."""
         data = target.encode()
         if not 0 < len(data) <= SYMLINK_MAXIMUM:
             raise InvalidArgument("A link's target has 1 to 4095 bytes.")
         file = await self._make(parent, name, Kind.SYMLINK, 0o777)
         await file.write(0, data)
-        await self._files.publish(file)
-        return file.inode
+        return file
 
     async def _make(self, parent: Inode, name: str, kind: Kind, mode: int) -> OpenFile:
         parent.require_directory()

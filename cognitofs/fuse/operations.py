@@ -1,8 +1,8 @@
 """FuseOperations: the kernel's questions, handed to the Filesystem; a protocol adapter only.
 
 Decides nothing. pyfuse3's types stop here: names become text, `Stat` becomes EntryAttributes.
-Lookup counts are raised where the kernel takes a reference: lookup, create, mkdir, symlink and
-each accepted entry of readdir.
+The Filesystem raises lookup counts where the kernel takes a reference, but for readdir: only here
+it is known which entries the kernel took.
 """
 
 import errno
@@ -47,7 +47,7 @@ class FuseOperations(pyfuse3.Operations):
     ) -> pyfuse3.EntryAttributes:
         """Find a name; a missing one is remembered by the kernel too."""
         try:
-            return self._given(await self._fs.lookup(parent_inode, decode_name(name)))
+            return _attributes(await self._fs.lookup(parent_inode, decode_name(name)))
         except NoSuchEntry:
             missing = pyfuse3.EntryAttributes()
             missing.st_ino = pyfuse3.InodeT(0)
@@ -111,7 +111,7 @@ class FuseOperations(pyfuse3.Operations):
     ) -> tuple[pyfuse3.FileInfo, pyfuse3.EntryAttributes]:
         """Make and open."""
         handle, stat = await self._fs.create(parent_inode, decode_name(name), mode, flags)
-        return pyfuse3.FileInfo(fh=handle, keep_cache=True), self._given(stat)
+        return pyfuse3.FileInfo(fh=handle, keep_cache=True), _attributes(stat)
 
     @replies(within=LOCAL)
     async def read(self, fh: int, off: int, size: int) -> bytes:
@@ -186,7 +186,7 @@ class FuseOperations(pyfuse3.Operations):
     ) -> pyfuse3.EntryAttributes:
         """Make a directory."""
         stat = await self._fs.mkdir(parent_inode, decode_name(name), mode)
-        return self._given(stat)
+        return _attributes(stat)
 
     @replies(within=None)
     async def symlink(
@@ -194,7 +194,7 @@ class FuseOperations(pyfuse3.Operations):
     ) -> pyfuse3.EntryAttributes:
         """Make a symlink."""
         stat = await self._fs.symlink(parent_inode, decode_name(name), target.decode())
-        return self._given(stat)
+        return _attributes(stat)
 
     @replies(within=None)
     async def unlink(self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
@@ -242,11 +242,6 @@ class FuseOperations(pyfuse3.Operations):
     ) -> pyfuse3.EntryAttributes:
         """Refuse devices, fifos and sockets."""
         raise pyfuse3.FUSEError(errno.EPERM)
-
-    def _given(self, stat: Stat) -> pyfuse3.EntryAttributes:
-        """Return an entry that the kernel takes a reference to."""
-        self._fs.rig.table.get(stat.number).lookups += 1
-        return _attributes(stat)
 
 
 def _attributes(stat: Stat) -> pyfuse3.EntryAttributes:
