@@ -1,10 +1,15 @@
-"""Fixtures that every kind of test may use: the S3 servers, once per session."""
+"""What every kind of test shares: the S3 servers, once per session, and repeatable properties."""
 
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests import servers
+
+# The same cases every time, and no limit on how long one may take.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ Owns the rules for addresses. On AWS they are botocore's endpoint rules (partiti
 stack); a given endpoint is addressed path style. INVARIANT: plain http only to loopback.
 """
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
@@ -32,6 +33,8 @@ class Endpoint:
 
 
 _PORTS = {"http": 80, "https": 443}
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}")  # old buckets have upper case and "_"
+_REGION = re.compile(r"[A-Za-z0-9-]{1,64}")  # other servers have their own, like "garage"
 
 
 def endpoint_of(
@@ -44,9 +47,13 @@ def endpoint_of(
 ) -> Endpoint:
     """Return the endpoint of *bucket*.
 
-    Raises ConfigError when the address is no https URL (or http to loopback), or when AWS has
-    no such endpoint.
+    Raises ConfigError when *bucket* or *region* cannot be one, when the address is no https URL
+    (or http to loopback), or when AWS has no such endpoint.
     """
+    if not _BUCKET.fullmatch(bucket) or not bucket.strip("."):
+        raise ConfigError(f"{bucket!r} is no name of a bucket. Correct bucket in the profile.")
+    if not _REGION.fullmatch(region):
+        raise ConfigError(f"{region!r} is no region. Correct bucket_region in the profile.")
     if endpoint_url:
         parts = _checked(endpoint_url)
         return _endpoint(parts, f"{parts.path.rstrip('/')}/{bucket}", region, is_aws=False)

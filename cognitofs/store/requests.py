@@ -48,7 +48,8 @@ def encode_key(key: str) -> str:
 
 def encode_query(query: Query) -> str:
     """Encode and sort *query* as signatures want it; lone surrogates become the bytes they were."""
-    return "&".join(sorted(f"{_quote(name)}={_quote(value)}" for name, value in query))
+    pairs = sorted((_quote(name), _quote(value)) for name, value in query)
+    return "&".join(f"{name}={value}" for name, value in pairs)
 
 
 def _quote(text: str) -> str:
