@@ -18,7 +18,7 @@ from cognitofs.safefiles import open_private, private_directory
 
 # botocore prints the Authorization header, the session token and whole answers at DEBUG and calls
 # that by design (boto/botocore#2626); the others print URLs, whose queries may hold signatures.
-CLAMPED = ("botocore", "boto3", "s3transfer", "urllib3", "awscrt")
+CLAMPED = ("botocore", "boto3", "s3transfer", "urllib3", "awscrt", "pyfuse3")
 ROTATE_BYTES = 5 << 20
 ROTATED_FILES = 3
 
@@ -110,6 +110,11 @@ def set_up(level: str, handler: logging.Handler) -> None:
 def terminal() -> logging.Handler:
     """Return the handler of a mount in the foreground: stderr."""
     return logging.StreamHandler(sys.stderr)
+
+
+def writes_to_file() -> bool:
+    """Return whether the log is a file, where a traceback may go."""
+    return any(isinstance(each, PrivateFileHandler) for each in logging.getLogger().handlers)
 
 
 def last_lines(path: Path, count: int = 1) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from cognitofs.mounttable import Mount, mount_at
 
 _DEVICE = Path("/dev/fuse")
 _KIND = "fuse.cognitofs"
-# A live mount answers a stat of its root in microseconds; a loaded machine may need more.
+# A live mount answers statfs in microseconds; a loaded machine may need more.
 _ANSWER_SECONDS = 5.0
 # fusermount3 waits for nobody, unless the kernel does.
 _UNMOUNT_SECONDS = 30.0
@@ -92,7 +92,7 @@ def is_dead(path: Path) -> bool:
     Raises MountpointBusy when the process lives but does not answer.
     """
     answers: list[int] = []
-    asking = threading.Thread(target=lambda: answers.append(_errno_of_stat(path)), daemon=True)
+    asking = threading.Thread(target=lambda: answers.append(_errno_of_question(path)), daemon=True)
     asking.start()
     asking.join(_ANSWER_SECONDS)
     if not answers:
@@ -103,9 +103,10 @@ def is_dead(path: Path) -> bool:
     return answers[0] in (errno.ENOTCONN, errno.ECONNABORTED)
 
 
-def _errno_of_stat(path: Path) -> int:
+def _errno_of_question(path: Path) -> int:
     try:
-        path.stat()
+        # Unlike stat, which the kernel answers from its attribute cache even for a dead mount.
+        os.statvfs(path)
     except OSError as exc:
         return exc.errno or 0
     return 0

@@ -38,12 +38,17 @@ class LiveMount:
     status: MountStatus
 
 
-def live_mounts(base: Path, environ: Mapping[str, str]) -> tuple[LiveMount, ...]:
-    """Return the mounts with a process. One that stays silent is among them, as failed."""
+def live_mounts(
+    base: Path,
+    environ: Mapping[str, str],
+    *,
+    seconds: float = controlclient.ANSWER_SECONDS,
+) -> tuple[LiveMount, ...]:
+    """Return the mounts with a process. One silent for *seconds* is among them, as failed."""
     found = []
     for socket in sockets(base, environ):
         try:
-            found.append(LiveMount(socket, controlclient.ask_status(socket)))
+            found.append(LiveMount(socket, controlclient.ask_status(socket, seconds=seconds)))
         except NotMounted:
             continue  # the socket of a process that was killed
         except CognitoFSError as exc:

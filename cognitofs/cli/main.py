@@ -108,6 +108,8 @@ def run(arguments: list[str]) -> int:
         complain(str(exc))
         return exit_code(exc)
     except Exception as exc:  # noqa: BLE001 -- the last line of defence; logged with its traceback
+        if not logs.writes_to_file():  # a mount in the foreground logs to the terminal
+            logs.set_up("warning", logs.PrivateFileHandler(log))
         _log.exception("A command ended in an unexpected way.")
         complain(
             f"This should not have happened ({type(exc).__name__}); the log under {log.parent} "

@@ -98,7 +98,7 @@ class DrainDisplay:
 
     def show(self, progress: DrainProgress) -> None:
         """Show *progress*; nothing is shown while there was never anything to send."""
-        if progress.is_clean and not self._total:
+        if not progress.pending_bytes and not self._total:
             return
         self._total = max(self._total, progress.pending_bytes)
         if sys.stderr.isatty():
