@@ -2,25 +2,23 @@
 
 Owns how botocore is set up for Cognito: no credentials, no signature, no AWS_* variable, no
 ~/.aws, endpoints from the profile only. Honours HTTP(S)_PROXY, NO_PROXY and `ca_bundle`.
-What a refusal means is `translate.py`.
+What a refusal means is `translate.py`. botocore is imported where it is used: it costs 0.2 s, which
+commands that ask Cognito nothing need not pay.
 
 INVARIANT: nothing in the environment but a proxy can change where tokens are sent.
 """
 
 import os
 from collections.abc import Mapping
-from typing import Any, Literal
-
-import botocore.session
-from botocore import UNSIGNED
-from botocore.config import Config
-from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES as SESSION_VARIABLES
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, SSLError
+from typing import TYPE_CHECKING, Any, Literal
 
 from cognitofs.auth.clock import ServerClock
 from cognitofs.auth.translate import Refusal, sign_in_error
 from cognitofs.config import Profile
 from cognitofs.errors import AuthUnavailable, ConfigError
+
+if TYPE_CHECKING:
+    from botocore.session import Session
 
 Answer = Mapping[str, Any]
 ServiceName = Literal["cognito-idp", "cognito-identity"]
@@ -49,6 +47,14 @@ class CognitoClient:
 
         Raises AuthUnavailable when it cannot be reached, ConfigError for an impossible request.
         """
+        from botocore.exceptions import (  # noqa: PLC0415 - see the module's text
+            BotoCoreError,
+            ClientError,
+            ConnectionError,
+            HTTPClientError,
+            SSLError,
+        )
+
         try:
             answer = getattr(self._client, operation)(**parameters)
         except ClientError as exc:
@@ -59,15 +65,15 @@ class CognitoClient:
                 f"The certificate of {self._where} is not trusted; check the clock, the network "
                 "and `ca_bundle`."
             ) from exc
-        except (HTTPClientError, OSError) as exc:
+        except (ConnectionError, HTTPClientError, OSError) as exc:
             raise AuthUnavailable(
                 f"Cognito cannot be reached at {self._where}; check the network, the proxy "
                 "settings and the region of the profile."
             ) from exc
         except BotoCoreError as exc:
             raise ConfigError(
-                f"The profile does not fit {operation} of Cognito ({type(exc).__name__}); "
-                "check the ids with `cognitofs configure`."
+                f"Cognito cannot be asked like this ({operation}: {type(exc).__name__}); check "
+                "what you typed, and the ids of the profile with `cognitofs configure`."
             ) from exc
         self._observe(answer)
         return dict(answer)
@@ -99,6 +105,10 @@ def _refusal(operation: str, answer: Answer) -> Refusal:
 
 # botocore has no types: its client is Any.
 def _client(service: str, region: str, endpoint: str, ca_bundle: str) -> Any:  # noqa: ANN401 - see above
+    from botocore import UNSIGNED  # noqa: PLC0415 - see the module's text
+    from botocore.config import Config  # noqa: PLC0415 - see the module's text
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - see the module's text
+
     config = Config(
         signature_version=UNSIGNED,
         connect_timeout=_CONNECT_SECONDS,
@@ -121,14 +131,19 @@ def _client(service: str, region: str, endpoint: str, ca_bundle: str) -> Any:  #
         ) from exc
 
 
-def _session() -> botocore.session.Session:
+def _session() -> "Session":
     """Return a session that reads neither AWS_* variables nor files below ~/.aws."""
+    from botocore.configprovider import (  # noqa: PLC0415 - see the module's text
+        BOTOCORE_DEFAUT_SESSION_VARIABLES as SESSION_VARIABLES,
+    )
+    from botocore.session import Session  # noqa: PLC0415 - see the module's text
+
     deaf = {
         name: (None, None, default, conversion)
         for name, (_, _, default, conversion) in SESSION_VARIABLES.items()
     }
     nowhere = {name: (None, None, os.devnull, None) for name in ("config_file", "credentials_file")}
-    return botocore.session.Session(session_vars=deaf | nowhere)
+    return Session(session_vars=deaf | nowhere)
 
 
 def _verify(ca_bundle: str) -> str | bool:

@@ -31,6 +31,8 @@ N = int(
     16,
 )
 G = 2
+# RFC 5054 section 3.1 asks for at least 256 bits; Amplify takes 1024.
+_PRIVATE_BITS = 1024
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -70,7 +72,7 @@ class SrpClient:
     """One sign-in's side of the exchange. Use each instance once."""
 
     def __init__(self, private: int | None = None) -> None:
-        self._a = private if private is not None else secrets.randbelow(N - 2) + 1
+        self._a = private if private is not None else secrets.randbits(_PRIVATE_BITS)
         self._public = pow(G, self._a, N)
 
     @property

@@ -31,6 +31,7 @@ from cognitofs.errors import WrongCredentials
 from cognitofs.store.keys import Keys
 from tests.cloud.install import set_up
 from tests.servers import ServerUnfit, free_ports
+from tests.unit.answers import Answers
 
 Policy = Literal["least", "stock", "no-list", "no-put"]
 
@@ -62,36 +63,6 @@ _ACTIONS: dict[Policy, tuple[str, ...]] = {
 }
 
 
-class Answers:
-    """A Prompter with its answers given beforehand, in order for each kind of question."""
-
-    def __init__(self, password="", *, new_password="", code=(), attributes=None):
-        self._password, self._new_password = password, new_password
-        self._codes = iter([code] if isinstance(code, str) else code)
-        self._attributes = attributes or {}
-        self.notices = []
-        self.asked = []
-
-    def password(self, username):
-        self.asked.append(("password", username))
-        return self._password
-
-    def new_password(self, username):
-        self.asked.append(("new_password", username))
-        return self._new_password
-
-    def attribute(self, name):
-        self.asked.append(("attribute", name))
-        return self._attributes[name]
-
-    def code(self, kind):
-        self.asked.append(("code", kind))
-        return next(self._codes)
-
-    def notice(self, text):
-        self.notices.append(text)
-
-
 @dataclass(frozen=True, slots=True)
 class Application:
     """What an administrator has built, and how to use it as one of its users."""
@@ -110,7 +81,7 @@ class Application:
 
     def s3(self, keys: Keys) -> Any:
         """Return a plain S3 client that signs with *keys*."""
-        return boto3.client(
+        return self.cloud.boto.client(
             "s3",
             endpoint_url=self.cloud.endpoint,
             region_name=REGION,
@@ -160,13 +131,21 @@ class Cloud:
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
+        # One session: reading botocore's models again for each client takes most of the time.
+        self.boto = boto3.Session()
+        self._clients: dict[str, Any] = {}
         self._numbers = itertools.count(1)
         self._known: dict[Policy, Application] = {}
 
     def root(self, service: str) -> Any:
         """Return a client with the rights of the account's root, to build and to verify."""
+        if service not in self._clients:
+            self._clients[service] = self._root(service)
+        return self._clients[service]
+
+    def _root(self, service: str) -> Any:
         config = _S3 if service == "s3" else None
-        return boto3.client(
+        return self.boto.client(
             service, endpoint_url=self.endpoint, region_name=REGION, config=config, **_ROOT
         )
 

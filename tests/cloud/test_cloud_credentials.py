@@ -5,8 +5,9 @@ import pytest
 from cognitofs.auth.account import sign_in
 from cognitofs.auth.tokens import TokenStore
 from cognitofs.errors import AuthUnavailable, LoginRequired
-from tests.cloud.emulator import PASSWORD, Answers, status_of
+from tests.cloud.emulator import PASSWORD, status_of
 from tests.cloud.test_cloud_signin import age_id_token
+from tests.unit.answers import Answers
 
 
 def test_keys_that_live_six_seconds_are_due_before_they_end(cloud, app, tmp_path):

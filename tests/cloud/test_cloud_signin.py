@@ -22,7 +22,8 @@ from cognitofs.errors import (
     WrongCredentials,
     WrongIdentity,
 )
-from tests.cloud.emulator import PASSWORD, TEMPORARY_PASSWORD, Answers, status_of
+from tests.cloud.emulator import PASSWORD, TEMPORARY_PASSWORD, status_of
+from tests.unit.answers import Answers
 
 
 def totp(secret):
