@@ -139,13 +139,14 @@ def test_a_person_replaces_a_temporary_password(environ, app):
     app.add_user("carol", is_temporary=True)
     answers = [
         ("Password of carol", TEMPORARY_PASSWORD),
-        ("New password", "Better-Pass-1"),
+        ("New password: ", "Better-Pass-1"),
         ("again", "Another-Pass-1"),
-        ("differ", "Better-Pass-1"),
+        ("New password: ", "Better-Pass-1"),
         ("again", "Better-Pass-1"),
     ]
     session = dialogue(["login", "--username", "carol"], answers, environ)
     assert session.code == 0
+    assert "The two differ" in session.screen
     assert "Better-Pass-1" not in session.screen
 
 

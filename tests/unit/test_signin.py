@@ -126,7 +126,7 @@ def test_a_code_is_asked_for_three_times_at_most(fake, profile, state):
         "RespondToAuthChallenge", challenge("SOFTWARE_TOKEN_MFA"), wrong, wrong, wrong, wrong
     )
     with pytest.raises(WrongCredentials, match="code is wrong"):
-        sign_in(profile, state, "alice", Answers(PASSWORD, code="1234"))
+        sign_in(profile, state, "alice", Answers(PASSWORD, code=list("1234")))
     assert len(fake.called("RespondToAuthChallenge")) == 4
 
 
@@ -140,7 +140,7 @@ def test_a_challenge_that_is_not_offered_yet_is_named(fake, profile, state, name
 def test_a_server_that_asks_for_ever_is_left(fake, profile, state):
     fake.script("RespondToAuthChallenge", *[challenge("SOFTWARE_TOKEN_MFA")] * 99)
     with pytest.raises(SignInRefused, match="ever more steps"):
-        sign_in(profile, state, "alice", Answers(PASSWORD, code="1" * 99))
+        sign_in(profile, state, "alice", Answers(PASSWORD, code=["1"] * 99))
 
 
 def test_a_pool_that_remembers_devices_is_said(fake, profile, state):
