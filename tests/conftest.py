@@ -22,3 +22,11 @@ def moto_server() -> Iterator[servers.S3Server]:
 def seaweedfs() -> Iterator[servers.S3Server]:
     with servers.seaweedfs() as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the proxies of whoever runs the tests out of them."""
+    for name in ("http_proxy", "https_proxy", "no_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)

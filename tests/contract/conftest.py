@@ -1,13 +1,16 @@
 """The stores under contract, and the differences of servers, each with its reason."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, product
+from pathlib import Path
 
 import pytest
 
 from cognitofs.store.interface import ObjectStore
 from cognitofs.store.keys import Keys
+from cognitofs.store.limits import PART_MINIMUM
 from cognitofs.store.s3 import S3Config, S3Store
 from cognitofs.testing import MemoryStore
 from tests.contract.boto3_store import Boto3Store
@@ -112,3 +115,17 @@ def _expect_difference(request: pytest.FixtureRequest, server: str) -> None:
         reason = DIFFERENCES.get((who, case))
         if reason:
             request.applymarker(pytest.mark.xfail(reason=f"{server}: {reason}", strict=True))
+
+
+@pytest.fixture(scope="module")
+def large() -> bytes:
+    """More than the least part, not repeating, so that a misplaced part shows."""
+    return b"".join(number.to_bytes(4, "big") for number in range(PART_MINIMUM // 4 + 1000))
+
+
+@pytest.fixture
+def file(tmp_path: Path, large: bytes) -> Iterator[int]:
+    fd = os.open(tmp_path / "body", os.O_RDWR | os.O_CREAT)
+    os.write(fd, large)
+    yield fd
+    os.close(fd)

@@ -1,65 +1,17 @@
-"""What every ObjectStore does: the strict fake, our wire protocol, and plain boto3 alike."""
+"""What every ObjectStore does with objects: the strict fake, our protocol and boto3 alike."""
 
-import os
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from cognitofs.errors import (
     Changed,
-    NoSuchUpload,
     NotFound,
     PreconditionFailed,
     Rejected,
 )
-from cognitofs.store.checksums import checksum, combine
-from cognitofs.store.interface import ETag, FileSlice, ObjectHeaders, ObjectStore, UploadId
-from cognitofs.store.limits import PART_MINIMUM
-
-PLAIN = ObjectHeaders(content_type="text/plain")
-OTHER_TAG = ETag('"0123456789abcdef0123456789abcdef"')
-ODD_KEYS = {
-    "space": "a b/c  d",
-    "plus": "a+b",
-    "percent": "100%/%41%2F",
-    "unicode": "zażółć/日本/👩‍💻",
-    "decomposed": "e\u0301",
-    "quotes": "\"double\" 'single' `back`",
-    "newline": "line\nbreak",
-    "query": "&=?;#/x?y=1&z",
-    "leading": "/leading",
-    "double": "x//y",
-    "tilde": "~/*!()",
-    "brackets": "[a]{b}|^<c>,@$:",
-    "backslash": "a\\b",
-    "amp": "&amp;&lt;",
-    "colon": "us-east-1:0a",
-    "control": "tab\tbell\x07",
-}
-DOTS = ["..", ".", "a/../b", "../escape", "a/./b", "a/..", "./a"]
-
-
-@pytest.fixture(scope="module")
-def large() -> bytes:
-    """More than the least part, not repeating, so that a misplaced part shows."""
-    return b"".join(number.to_bytes(4, "big") for number in range(PART_MINIMUM // 4 + 1000))
-
-
-@pytest.fixture
-def file(tmp_path: Path, large: bytes) -> Iterator[int]:
-    fd = os.open(tmp_path / "body", os.O_RDWR | os.O_CREAT)
-    os.write(fd, large)
-    yield fd
-    os.close(fd)
-
-
-async def _names(
-    store: ObjectStore, prefix: str = "", **how: object
-) -> tuple[list[str], list[str]]:
-    page = await store.list_page(prefix, **how)
-    return [info.key for info in page.objects], list(page.prefixes)
+from cognitofs.store.interface import FileSlice, ObjectHeaders
+from tests.contract.cases import DOTS, ODD_KEYS, OTHER_TAG, PLAIN, names
 
 
 async def test_head_describes_what_was_put(store):
@@ -71,12 +23,6 @@ async def test_head_describes_what_was_put(store):
     assert before <= head.info.modified <= time.time() + 2
     assert abs(head.info.modified - info.modified) <= 2
     assert head.headers.content_type == "text/plain"
-
-
-async def test_listing_and_head_report_the_same_version(store):
-    await store.put("f", b"hello", PLAIN, expect="any")
-    page = await store.list_page("")
-    assert page.objects == ((await store.head("f")).info,)
 
 
 async def test_all_headers_and_metadata_survive(store):
@@ -215,73 +161,6 @@ async def test_reading_a_removed_version_says_changed(store, tmp_path):
         await store.read_into(info, 0, 10, target.fileno())
 
 
-async def test_a_listing_groups_by_directory_in_byte_order(store):
-    for key in ("b", "a/1", "a/2", "a.txt", "Z", "é", "a0"):
-        await store.put(key, b"", PLAIN, expect="any")
-    assert await _names(store) == (["Z", "a.txt", "a0", "b", "é"], ["a/"])
-    assert await _names(store, "a/") == (["a/1", "a/2"], [])
-
-
-async def test_a_recursive_listing_is_in_byte_order(store):
-    for key in ("a/1", "a0", "a.txt"):
-        await store.put(key, b"", PLAIN, expect="any")
-    assert await _names(store, delimiter="") == (["a.txt", "a/1", "a0"], [])
-
-
-async def test_a_listing_of_nothing_is_empty(store):
-    page = await store.list_page("nowhere/")
-    assert (page.objects, page.prefixes, page.token) == ((), (), None)
-
-
-async def test_a_directory_marker_is_listed_inside_its_directory(store):
-    await store.put("d/", b"", ObjectHeaders(content_type="application/x-directory"), expect="any")
-    await store.put("d/f", b"", PLAIN, expect="any")
-    assert await _names(store) == ([], ["d/"])
-    assert await _names(store, "d/") == (["d/", "d/f"], [])
-
-
-async def test_an_object_may_stand_beside_a_directory_of_its_name(store):
-    await store.put("a", b"1", PLAIN, expect="any")
-    await store.put("a/b", b"2", PLAIN, expect="any")
-    assert await _names(store) == (["a"], ["a/"])
-
-
-async def test_pages_join_to_the_whole_listing(store):
-    wanted = ["a/1", "b", "c/1", "c/2", "d", "e"]
-    for key in wanted:
-        await store.put(key, b"", PLAIN, expect="any")
-    found, token = [], None
-    for _ in range(len(wanted) + 1):
-        page = await store.list_page("", token=token, limit=2)
-        assert len(page.objects) + len(page.prefixes) <= 2
-        found += [info.key for info in page.objects] + list(page.prefixes)
-        token = page.token
-        if token is None:
-            break
-    assert sorted(found) == ["a/", "b", "c/", "d", "e"]
-
-
-async def test_a_listing_can_start_behind_a_key(store):
-    for key in ("a", "b/1", "b/2", "c", "d"):
-        await store.put(key, b"", PLAIN, expect="any")
-    assert await _names(store, start_after="a") == (["c", "d"], ["b/"])
-    assert await _names(store, start_after="c") == (["d"], [])
-    assert await _names(store, start_after="b/1", delimiter="") == (["b/2", "c", "d"], [])
-    assert await _names(store, "b/", start_after="b/1") == (["b/2"], [])
-
-
-async def test_a_group_that_sorts_before_the_start_is_left_out(store):
-    for key in ("b/1", "b/2", "c"):
-        await store.put(key, b"", PLAIN, expect="any")
-    assert await _names(store, start_after="b/1") == (["c"], [])
-    assert await _names(store, start_after="b/") == (["c"], [])
-
-
-async def test_only_directories_are_listed(store):
-    with pytest.raises(Rejected):
-        await store.list_page("a")
-
-
 @pytest.mark.parametrize("key", ODD_KEYS.values(), ids=ODD_KEYS.keys())
 async def test_an_odd_key_is_a_key_like_any_other(store, key):
     data = f"data of {key}".encode()
@@ -289,13 +168,13 @@ async def test_an_odd_key_is_a_key_like_any_other(store, key):
     head = await store.head(key)
     assert (head.info.key, head.info.etag, head.info.size) == (key, info.etag, len(data))
     assert await store.read(info, 0, info.size) == data
-    assert await _names(store, delimiter="") == ([key], [])
+    assert await names(store, delimiter="") == ([key], [])
     copied = await store.copy(info, f"copy of/{key}", expect="absent", headers=None)
     assert await store.read(copied, 0, info.size) == data
     upload = await store.begin_upload(key, PLAIN)
     await store.abort_upload(key, upload)
     await store.delete(key, expect=info.etag)
-    assert (await _names(store, delimiter=""))[0] == [f"copy of/{key}"]
+    assert (await names(store, delimiter=""))[0] == [f"copy of/{key}"]
     assert (await store.list_page("", start_after=key, delimiter="")).token is None
 
 
@@ -323,154 +202,7 @@ async def test_a_key_that_could_leave_the_prefix_is_refused(store, key):
         await store.delete(key)
     with pytest.raises(Rejected):
         await store.begin_upload(key, PLAIN)
-    assert await _names(store, delimiter="") == (["inside"], [])
-
-
-async def test_parts_become_one_object(store, file, large):
-    headers = ObjectHeaders(content_type="a/b", metadata={"mtime": "7"})
-    upload = await store.begin_upload("f", headers)
-    first = await store.upload_part("f", upload, 1, FileSlice(file, 0, PART_MINIMUM))
-    last = await store.upload_part("f", upload, 2, FileSlice(file, PART_MINIMUM, len(large)))
-    info = await store.complete_upload("f", upload, [first, last], expect="absent")
-    head = await store.head("f")
-    assert (info.size, info.etag) == (len(large), head.info.etag)
-    assert head.info.size == len(large)
-    assert info.etag.endswith('-2"')
-    assert head.headers == headers
-    assert (
-        await store.read(info, PART_MINIMUM - 2, PART_MINIMUM + 2)
-        == (large[PART_MINIMUM - 2 : PART_MINIMUM + 2])
-    )
-    assert await store.read(info, 0, info.size) == large
-
-
-async def test_receipts_carry_the_checksum_of_their_bytes(store, file, large):
-    upload = await store.begin_upload("f", PLAIN)
-    receipt = await store.upload_part("f", upload, 1, FileSlice(file, 0, len(large)))
-    assert receipt.size == len(large)
-    assert receipt.checksum == checksum((large,))
-    assert combine([(receipt.checksum, receipt.size)]) == receipt.checksum
-
-
-async def test_parts_are_listed_by_number(store, file):
-    upload = await store.begin_upload("f", PLAIN)
-    assert await store.list_parts("f", upload) == ()
-    third = await store.upload_part("f", upload, 3, FileSlice(file, 0, 10))
-    first = await store.upload_part("f", upload, 1, FileSlice(file, 10, 30))
-    listed = await store.list_parts("f", upload)
-    assert [(part.number, part.etag, part.size) for part in listed] == [
-        (1, first.etag, 20),
-        (3, third.etag, 10),
-    ]
-    assert {part.checksum for part in listed} <= {"", first.checksum, third.checksum}
-
-
-async def test_a_part_sent_again_replaces_the_first(store, file, large):
-    upload = await store.begin_upload("f", PLAIN)
-    await store.upload_part("f", upload, 1, FileSlice(file, 0, 10))
-    again = await store.upload_part("f", upload, 1, FileSlice(file, 5, 25))
-    info = await store.complete_upload("f", upload, [again], expect="any")
-    assert await store.read(info, 0, 20) == large[5:25]
-
-
-async def test_a_part_may_be_copied_from_an_object(store, file, large):
-    base = await store.put("base", large, PLAIN, expect="any")
-    upload = await store.begin_upload("f", PLAIN)
-    first = await store.copy_part("f", upload, 1, source=base, start=4, stop=4 + PART_MINIMUM)
-    last = await store.upload_part("f", upload, 2, FileSlice(file, 0, 9))
-    info = await store.complete_upload("f", upload, [first, last], expect="absent")
-    assert (first.size, info.size) == (PART_MINIMUM, PART_MINIMUM + 9)
-    assert await store.read(info, 0, info.size) == large[4 : 4 + PART_MINIMUM] + large[:9]
-
-
-async def test_a_part_is_not_copied_from_a_replaced_version(store):
-    base = await store.put("base", b"0123456789", PLAIN, expect="any")
-    await store.put("base", b"abcdefghij", PLAIN, expect="any")
-    upload = await store.begin_upload("f", PLAIN)
-    with pytest.raises(Changed):
-        await store.copy_part("f", upload, 1, source=base, start=0, stop=5)
-
-
-async def test_a_part_is_not_copied_from_a_removed_object(store):
-    base = await store.put("base", b"0123456789", PLAIN, expect="any")
-    await store.delete("base")
-    upload = await store.begin_upload("f", PLAIN)
-    with pytest.raises(Changed):
-        await store.copy_part("f", upload, 1, source=base, start=0, stop=5)
-
-
-async def test_a_small_part_may_only_be_the_last(store, file):
-    upload = await store.begin_upload("f", PLAIN)
-    parts = [
-        await store.upload_part("f", upload, 1, FileSlice(file, 0, 10)),
-        await store.upload_part("f", upload, 2, FileSlice(file, 10, 20)),
-    ]
-    with pytest.raises(Rejected):
-        await store.complete_upload("f", upload, parts, expect="any")
-
-
-async def test_parts_are_numbered_one_two_three(store, file):
-    upload = await store.begin_upload("f", PLAIN)
-    second = await store.upload_part("f", upload, 2, FileSlice(file, 0, 10))
-    for parts in ([second], []):
-        with pytest.raises(Rejected):
-            await store.complete_upload("f", upload, parts, expect="any")
-    with pytest.raises(Rejected):
-        await store.upload_part("f", upload, 10_001, FileSlice(file, 0, 10))
-
-
-async def test_a_part_that_s3_does_not_hold_is_refused(store, file):
-    upload = await store.begin_upload("f", PLAIN)
-    held = await store.upload_part("f", upload, 1, FileSlice(file, 0, 10))
-    await store.upload_part("f", upload, 1, FileSlice(file, 10, 20))
-    with pytest.raises(Rejected):
-        await store.complete_upload("f", upload, [held], expect="any")
-
-
-async def test_a_refused_complete_leaves_the_upload_to_complete_otherwise(store, file, large):
-    theirs = await store.put("f", b"theirs", PLAIN, expect="any")
-    upload = await store.begin_upload("f", PLAIN)
-    part = await store.upload_part("f", upload, 1, FileSlice(file, 0, 10))
-    with pytest.raises(PreconditionFailed):
-        await store.complete_upload("f", upload, [part], expect="absent")
-    with pytest.raises(PreconditionFailed):
-        await store.complete_upload("f", upload, [part], expect=OTHER_TAG)
-    assert await store.read(theirs, 0, 6) == b"theirs"
-    info = await store.complete_upload("f", upload, [part], expect=theirs.etag)
-    assert await store.read(info, 0, 10) == large[:10]
-
-
-async def test_a_complete_onto_a_version_that_is_gone_finds_nothing(store, file):
-    upload = await store.begin_upload("f", PLAIN)
-    part = await store.upload_part("f", upload, 1, FileSlice(file, 0, 10))
-    with pytest.raises((NotFound, PreconditionFailed)):
-        await store.complete_upload("f", upload, [part], expect=OTHER_TAG)
-
-
-async def test_an_aborted_upload_is_gone(store, file):
-    upload = await store.begin_upload("f", PLAIN)
-    part = await store.upload_part("f", upload, 1, FileSlice(file, 0, 10))
-    await store.abort_upload("f", upload)
-    with pytest.raises(NoSuchUpload):
-        await store.complete_upload("f", upload, [part], expect="any")
-    with pytest.raises(NoSuchUpload):
-        await store.list_parts("f", upload)
-    with pytest.raises(NotFound):
-        await store.head("f")
-
-
-async def test_a_part_of_an_aborted_upload_is_refused(store, file):
-    upload = await store.begin_upload("f", PLAIN)
-    await store.abort_upload("f", upload)
-    with pytest.raises(NoSuchUpload):
-        await store.upload_part("f", upload, 1, FileSlice(file, 0, 10))
-
-
-async def test_aborting_what_is_gone_is_no_error(store):
-    upload = await store.begin_upload("f", PLAIN)
-    await store.abort_upload("f", upload)
-    await store.abort_upload("f", upload)
-    await store.abort_upload("f", UploadId(f"{upload}x"))
+    assert await names(store, delimiter="") == (["inside"], [])
 
 
 async def test_a_copy_keeps_bytes_and_headers(store):
