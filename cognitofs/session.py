@@ -21,16 +21,17 @@ from pathlib import Path
 import pyfuse3
 import trio
 
-from cognitofs import controlclient, controlserver, preflight, runtime, where
+from cognitofs import controlserver, preflight, runtime, where
 from cognitofs.auth.account import Account, open_account
 from cognitofs.config import MountOptions, Profile
 from cognitofs.control import MountReport
-from cognitofs.errors import CognitoFSError, MountError, MountpointBusy
+from cognitofs.errors import CognitoFSError, MountError
 from cognitofs.fs.filesystem import Filesystem
 from cognitofs.fs.recovery import Recovered, recover
 from cognitofs.fs.rig import Promises, Rig
 from cognitofs.fuse.operations import FuseOperations
 from cognitofs.mountface import Identity, RunningMount
+from cognitofs.mounts import open_state
 from cognitofs.spool.blockcache import BlockCache
 from cognitofs.spool.journal import Journal
 from cognitofs.spool.spoolfile import SpoolDirectory
@@ -50,7 +51,6 @@ from cognitofs.tree.namespace import Namespace
 TASKS = 1000
 """Handlers at a time. pyfuse3's default of 99 blocks `ls` behind 99 waiting closes (measured)."""
 FILES_AT_ONCE = 32
-HAND_OVER_SECONDS = 30.0
 READ_AHEAD_KIB = 1024
 """Of the kernel: 1.7 times as fast on sequential reads as its 128 KiB (measured). Root only."""
 PENDING_LEFT = 4
@@ -97,7 +97,9 @@ def run_mount(
     account = open_account(profile, where.profile_state(options, profile.name))
     binding = Binding(profile.endpoint("s3"), profile.bucket, account.root, account.identity_id)
     note = Note(mountpoint=str(mountpoint), profile=profile.name, username=account.username)
-    with _own_state(options, binding, note) as state:
+    base = where.state_home(options)
+    socket = runtime.socket_path(binding.mount_id, base, os.environ)
+    with open_state(base, binding, note, socket) as state:
         mount = _Mount(account, options, mountpoint, state, binding, ready)
         try:
             return trio.run(_serve, mount)
@@ -111,23 +113,6 @@ def _first_leaf(group: BaseExceptionGroup[CognitoFSError]) -> CognitoFSError:
         found = found.exceptions[0]
     assert isinstance(found, CognitoFSError)
     return found
-
-
-def _own_state(options: MountOptions, binding: Binding, note: Note) -> StateDirectory:
-    """Lock the state directory; a daemon that only drains is told to stop and hands over."""
-    base = where.state_home(options)
-    try:
-        return StateDirectory.open(base, binding, note)
-    except MountpointBusy:
-        controlclient.stop(runtime.socket_path(binding.mount_id, base, os.environ))
-    deadline = time.monotonic() + HAND_OVER_SECONDS
-    while True:
-        try:
-            return StateDirectory.open(base, binding, note)
-        except MountpointBusy:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
 
 
 # -- the mount ------------------------------------------------------------------------------------

@@ -8,6 +8,10 @@ removal of markers, which hold nothing.
 """
 
 import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import trio
 
 from cognitofs.errors import (
     EntryExists,
@@ -89,21 +93,49 @@ class Mutations:
         inode = await self._rig.namespace.lookup(parent, name)
         if inode.is_directory:
             raise IsADirectory("It is a directory; use rmdir.")
-        await self._release_name(inode)
-        if inode.remote is not None:
-            await self._keep_visible(parent, inode)
-            await self._delete(inode.remote)
+        async with self._nameless(inode):
+            if inode.remote is not None:
+                await self._keep_visible(parent, inode)
+                await self._delete(inode.remote)
         self._rig.namespace.removed(inode)
 
-    async def _release_name(self, inode: Inode) -> None:
-        """Stop sending a file that loses its name; its handles keep the bytes."""
-        file = self._files.find(inode)
-        if file is None:
-            return
+    @asynccontextmanager
+    async def _nameless(self, *inodes: Inode | None) -> AsyncIterator[None]:
+        """Stop sending files while their names are taken away on S3.
+
+        When the block fails they are sent again as if nothing had happened; else they lose their
+        names, and only open handles keep their bytes.
+        """
+        files = [self._files.find(inode) for inode in inodes if inode is not None]
+        async with AsyncExitStack() as stack:
+            for file in files:
+                if file is not None:
+                    await stack.enter_async_context(self._stopped(file))
+                    await self._keep_for_handles(file)
+            yield
+            for file in files:
+                if file is not None:
+                    await file.forget_name()
+        for file in files:
+            if file is not None:
+                self._files.drop(file)
+
+    @asynccontextmanager
+    async def _stopped(self, file: OpenFile) -> AsyncIterator[None]:
+        """Hold the file's lock with nothing under way; what was stopped is sent again after."""
+        async with file.lock:
+            must_send = await file.stop_sending()
+            try:
+                yield
+            finally:
+                if must_send and not file.unlinked:
+                    with trio.CancelScope(shield=True):
+                        await file.send_again(durable=self._rig.promises.sync != "close")
+
+    async def _keep_for_handles(self, file: OpenFile) -> None:
+        """Fetch what open handles may still want to read, up to a size."""
         if file.handles and file.content.size <= FETCHED_BEFORE_UNLINK:
             await file.content.fetch_whole()
-        await file.unlink()
-        self._files.drop(file)
 
     async def _delete(self, remote: ObjectInfo) -> None:
         try:
@@ -117,9 +149,9 @@ class Mutations:
         inode.require_directory()
         if await self._rig.directories.has_children(inode):
             raise NotEmpty("The directory is not empty.")
-        await self._release_name(inode)
-        await self._keep_visible(parent, inode)
-        await self._rig.store.delete(inode.key)
+        async with self._nameless(inode):
+            await self._keep_visible(parent, inode)
+            await self._rig.store.delete(inode.key)
         self._rig.namespace.removed(inode)
 
     async def _keep_visible(self, parent: Inode, leaving: Inode) -> None:
@@ -154,28 +186,24 @@ class Mutations:
         await namespace.describe(inode)
         file = self._files.of(inode)
         try:
-            async with file.lock:
-                await self._move(file, parent, new_parent, new_name, target)
+            async with self._stopped(file):
+                async with self._nameless(target):
+                    await self._move_object(file, parent, new_parent.key + new_name, target)
+                namespace.moved(inode, new_parent, new_name)
         finally:
             self._files.drop(file)
 
-    async def _move(
-        self, file: OpenFile, parent: Inode, new_parent: Inode, new_name: str, target: Inode | None
+    async def _move_object(
+        self, file: OpenFile, parent: Inode, key: str, target: Inode | None
     ) -> None:
-        inode = file.inode
-        must_send = await file.stop_for_rename()
-        if target is not None:
-            await self._release_name(target)
-        old = inode.remote
-        if old is not None:
-            await self._copy_to(inode, old, new_parent.key + new_name, _expect(target))
-            await self._keep_visible(parent, inode)
-            await self._delete(old)
-        elif target is not None:
-            file.replaces = target.remote  # ours is not on S3 yet: it takes the target's place
-        self._rig.namespace.moved(inode, new_parent, new_name)
-        if must_send:
-            await file.send_again(durable=self._rig.promises.sync != "close")
+        """Bring the object to its new key; what is not on S3 yet needs none."""
+        old = file.inode.remote
+        if old is None:
+            file.replaces = target.remote if target is not None else None
+            return
+        await self._copy_to(file.inode, old, key, _expect(target))
+        await self._keep_visible(parent, file.inode)
+        await self._delete(old)
 
     async def _copy_to(self, inode: Inode, old: ObjectInfo, key: str, expect: Expect) -> None:
         """Copy the object to its new key, with the mode and times it has by now."""

@@ -249,24 +249,32 @@ class OpenFile:
             return
         carried = self._attributes_in(inode.headers)
         if (carried.mode, carried.mtime_ns) != (inode.attributes.mode, inode.attributes.mtime_ns):
-            nursery = self._rig.uploader.nursery
-            nursery.start_soon(self._headers.schedule, *header_change(inode))
+            change = header_change(inode)
+            self._headers.resume(*change)  # now: a drain must not miss it
+            self._rig.uploader.nursery.start_soon(self._headers.record, *change)
 
-    # -- losing the name --------------------------------------------------------------------------
+    # -- losing or changing the name ---------------------------------------------------------------
+    # The caller holds the lock and brackets what it does on S3:
+    # `stop_sending`, then `send_again` (the name stays, or is another) or `forget_name`.
 
-    async def unlink(self) -> None:
-        """Stop sending: the name is gone. Handles keep the bytes; S3 is the caller's."""
-        async with self.lock:
-            self.unlinked = True
-            self.inode.unsent = False
-            await self._stop_upload()
-            await self._headers.settle(self.inode.key)
-            await self._drop_stream()
-            await self._forget_row()
-            self.dirty = False
+    async def stop_sending(self) -> bool:
+        """Stop everything under way; True when sealed content must be sent again."""
+        await self._stop_upload()
+        await self._headers.settle(self.inode.key)
+        await self._drop_stream()
+        # An upload that was committed after all is no longer here.
+        return self.content.upload is not None or self.deferred is not None
 
-    async def _forget_row(self) -> None:
-        """Remove the journal row and a spool file that nobody reads any more."""
+    async def send_again(self, *, durable: bool) -> None:
+        """Seal and send what was stopped, under the name the inode has now."""
+        self.mark_dirty()
+        await self._seal(durable=durable)
+
+    async def forget_name(self) -> None:
+        """Send nothing any more: the name is gone. Handles keep the bytes."""
+        self.unlinked = True
+        self.dirty = False
+        self.inode.unsent = False
         content = self.content
         upload, content.upload = content.upload, None
         for seal in (self.deferred, upload.seal if upload is not None else None):
@@ -283,21 +291,3 @@ class OpenFile:
         spool, content.spool = content.spool, None
         if spool is not None:
             spool.discard()
-
-    # -- changing the name ------------------------------------------------------------------------
-
-    async def stop_for_rename(self) -> bool:
-        """Stop everything under way; True when sealed content must be sent again.
-
-        The caller holds the lock, moves the inode and then, if so, calls `send_again`.
-        """
-        await self._stop_upload()
-        await self._headers.settle(self.inode.key)
-        await self._drop_stream()
-        # An upload that was committed after all is no longer here.
-        return self.content.upload is not None or self.deferred is not None
-
-    async def send_again(self, *, durable: bool) -> None:
-        """Seal and send under the new name; the caller holds the lock."""
-        self.mark_dirty()
-        await self._seal(durable=durable)

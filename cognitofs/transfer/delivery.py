@@ -94,7 +94,7 @@ class Delivery:
         if seal.base is None or not seal.base_limit:
             return self._ladder.cut(seal.size)
         touched = ExtentMap(seal.touched)
-        return plan_change(seal.size, touched, seal.base_limit, self._ladder.first)
+        return plan_change(seal.size, touched, seal.base_limit, self._ladder)
 
     async def _send_part(self, upload: Upload, part: Part) -> None:
         assert upload.multipart is not None

@@ -83,11 +83,15 @@ class HeaderWriter:
 
         It is for the version *etag* only; a marker has none ("").
         """
-        await self._journal.set_attributes(key, etag, headers)
         self.resume(key, etag, headers)
+        await self.record(key, etag, headers)
+
+    async def record(self, key: str, etag: ETag, headers: ObjectHeaders) -> None:
+        """Journal a change."""
+        await self._journal.set_attributes(key, etag, headers)
 
     def resume(self, key: str, etag: ETag, headers: ObjectHeaders) -> None:
-        """Write a change that is in the journal already."""
+        """Write a change that is in the journal already, or on its way there."""
         self._changes[key] = _Change(etag, headers, trio.current_time() + DEBOUNCE)
         self._notify()
 

@@ -49,10 +49,13 @@ class Part:
 class Ladder:
     """Part sizes by part number: small first, so that small files start early, growing later.
 
-    With the default first step of 8 MiB it reaches 11.2 TiB.
+    With the default first step of 8 MiB it reaches 11.2 TiB. `minimum` is the store's smallest
+    part, `copy_range` the largest range to copy at once.
     """
 
     first: int = 8 * MIB
+    minimum: int = PART_MINIMUM
+    copy_range: int = COPY_RANGE
 
     def steps(self) -> tuple[tuple[int, int], ...]:
         """Return (part size, how many parts of it)."""
@@ -89,18 +92,17 @@ class Ladder:
         return tuple(parts)
 
 
-def plan_change(size: int, held: ExtentMap, base_limit: int, part_size: int) -> tuple[Part, ...]:
+def plan_change(size: int, held: ExtentMap, base_limit: int, ladder: Ladder) -> tuple[Part, ...]:
     """Return the parts that make a file of *size* bytes out of a base object and *held* bytes.
 
     Bytes below *base_limit* that are not held come from the base; those behind it are zeros and
     count as held. A "spool" part may hold gaps: fill them from the base before sending it.
     """
-    grain = max(PART_MINIMUM, -(-size // (PARTS_MAXIMUM // 2)))
+    grain = max(ladder.minimum, -(-size // (PARTS_MAXIMUM // 2)))
     runs = _widened(_merged(_runs(size, held, min(base_limit, size)), grain), grain)
-    piece = max(part_size, grain)
+    pieces = {"base": max(ladder.copy_range, grain), "spool": max(ladder.first, grain)}
     cuts = chain.from_iterable(
-        ((run, source) for run in _pieces(extent, COPY_RANGE if source == "base" else piece, grain))
-        for extent, source in runs
+        ((run, source) for run in _pieces(extent, pieces[source], grain)) for extent, source in runs
     )
     return tuple(Part(n, e.start, e.stop, source) for n, (e, source) in enumerate(cuts, 1))
 

@@ -56,7 +56,7 @@ touched = st.lists(st.tuples(near, st.integers(1, 40 * MIB)), max_size=12)
 @given(st.integers(1, 3 * GIB), near, touched)
 def test_a_plan_sends_what_was_touched_and_copies_only_what_was_not(size, base_limit, writes):
     held = ExtentMap((at, min(size, at + length)) for at, length in writes if at < size)
-    parts = plan_change(size, held, base_limit, 8 * MIB)
+    parts = plan_change(size, held, base_limit, Ladder())
     _check_shape(parts, size)
     for part in parts:
         if part.source == "base":
@@ -67,18 +67,18 @@ def test_a_plan_sends_what_was_touched_and_copies_only_what_was_not(size, base_l
 
 def test_four_kibibytes_in_the_middle_of_a_gibibyte_send_one_smallest_part():
     held = ExtentMap([(512 * MIB, 512 * MIB + 4096)])
-    parts = plan_change(GIB, held, GIB, 8 * MIB)
+    parts = plan_change(GIB, held, GIB, Ladder())
     sent = [p for p in parts if p.source == "spool"]
     assert sum(p.size for p in sent) == PART_MINIMUM
 
 
 def test_an_append_sends_only_the_new_tail():
-    parts = plan_change(GIB + 4096, ExtentMap([(GIB, GIB + 4096)]), GIB, 8 * MIB)
+    parts = plan_change(GIB + 4096, ExtentMap([(GIB, GIB + 4096)]), GIB, Ladder())
     assert [(p.source, p.size) for p in parts] == [("base", GIB), ("spool", 4096)]
 
 
 def test_a_hole_behind_the_base_is_sent_as_zeros():
-    parts = plan_change(100 * MIB, ExtentMap(), 10 * MIB, 8 * MIB)
+    parts = plan_change(100 * MIB, ExtentMap(), 10 * MIB, Ladder())
     assert parts[0].source == "base"
     assert {p.source for p in parts[1:]} == {"spool"}
 
@@ -86,4 +86,4 @@ def test_a_hole_behind_the_base_is_sent_as_zeros():
 def test_a_thousand_scattered_writes_stay_under_ten_thousand_parts():
     size = 400 * GIB
     held = ExtentMap((n * 400 * MIB, n * 400 * MIB + 4096) for n in range(1000))
-    _check_shape(plan_change(size, held, size, 8 * MIB), size)
+    _check_shape(plan_change(size, held, size, Ladder()), size)

@@ -1,0 +1,122 @@
+"""A Filesystem over a MemoryStore, without a kernel: mounts, crashes and mounts again."""
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import trio
+
+from cognitofs.fs.filesystem import Filesystem
+from cognitofs.fs.recovery import Recovered, recover
+from cognitofs.fs.rig import Promises, Rig
+from cognitofs.spool.blockcache import BlockCache
+from cognitofs.spool.journal import Journal
+from cognitofs.spool.spoolfile import SpoolDirectory
+from cognitofs.transfer.parts import Ladder
+from cognitofs.transfer.readahead import Reader
+from cognitofs.transfer.uploader import Uploader
+from cognitofs.tree.attributes import Attributes, Defaults, Kind
+from cognitofs.tree.describer import Describer
+from cognitofs.tree.directories import Directories
+from cognitofs.tree.inodes import ROOT, InodeTable
+from cognitofs.tree.memory import AttributeMemory
+from cognitofs.tree.namespace import Namespace
+
+SMALL = Ladder(first=16, minimum=16, copy_range=64)
+"""Parts of 16 bytes, so that a few dozen bytes exercise what takes gigabytes on S3."""
+
+
+@dataclass
+class Mounted:
+    fs: Filesystem
+    recovered: Recovered
+
+    async def create(self, name, data=b"", *, parent=ROOT, mode=0o644):
+        handle, stat = await self.fs.create(parent, name, mode, 2)
+        if data:
+            await self.fs.write(handle, 0, data)
+        return handle, stat.number
+
+    async def store_file(self, name, data=b"", *, parent=ROOT):
+        """Create, write and close, as a program would."""
+        handle, number = await self.create(name, data, parent=parent)
+        await self.close(handle)
+        return number
+
+    async def close(self, handle):
+        try:
+            await self.fs.flush(handle)
+        finally:
+            await self.fs.release(handle)
+
+    async def open(self, name, flags=2, *, parent=ROOT):
+        stat = await self.fs.lookup(parent, name)
+        return await self.fs.open(stat.number, flags)
+
+    async def read_file(self, name, *, parent=ROOT):
+        handle = await self.open(name, 0, parent=parent)
+        try:
+            return await self.fs.read(handle, 0, 1 << 20)
+        finally:
+            await self.fs.release(handle)
+
+    async def listdir(self, number=ROOT):
+        handle = self.fs.opendir(number)
+        names, cookie = [], 0
+        while (found := await self.fs.readdir(handle, cookie)) is not None:
+            inode, cookie = found
+            names.append(inode.name)
+        self.fs.releasedir(handle)
+        return names
+
+    async def drain(self):
+        await self.fs.rig.uploader.wait_drained()
+        await self.fs.files.headers.wait_drained()
+
+
+@asynccontextmanager
+async def mounted(store, state, *, ladder=SMALL, cache_size=1 << 20, **promises):
+    """Mount *store* with the state directory *state*; leaving the block is a crash.
+
+    Nothing is sealed or drained at the end: call `drain` for an orderly end.
+    """
+    table = InodeTable(Attributes(Kind.DIRECTORY, 0o755, 0))
+    describer = Describer(store, AttributeMemory(None), Defaults(), may_ask=True)
+    namespace = Namespace(store, table, describer, ttl=promises.get("metadata_ttl", 5.0))
+    journal = Journal.open(state / "journal.db")
+    cache = BlockCache(state, cache_size)
+    reader = Reader(store, cache, timeout=60.0)
+    uploader = Uploader(store, journal, reader, ladder=ladder, at_once=8, jitter=lambda top: top)
+    spools = SpoolDirectory(state)
+    rig = Rig(
+        store=store,
+        table=table,
+        namespace=namespace,
+        directories=Directories(store, namespace),
+        spools=spools,
+        journal=journal,
+        cache=cache,
+        reader=reader,
+        uploader=uploader,
+        promises=Promises(**promises),
+    )
+    fs = Filesystem(rig)
+    try:
+        async with trio.open_nursery() as nursery:
+            for service in (reader, describer, uploader, fs.files.headers):
+                await nursery.start(service.run)
+            yield Mounted(fs, await recover(rig, fs.files))
+            nursery.cancel_scope.cancel()
+    finally:
+        for file in fs.files.all():
+            for spool in {file.content.spool, file.upload.spool if file.upload else None} - {None}:
+                spool.close()
+        journal.close()
+        cache.close()
+        spools.close()
+
+
+async def until(condition):
+    """Wait for something that happens by itself; fail after five seconds."""
+    with trio.fail_after(5):
+        while not condition():  # noqa: ASYNC110  # what the engine does has no event for tests
+            await trio.sleep(0.001)
