@@ -31,6 +31,11 @@ class Describer:
         self._asking: dict[Inode, trio.Event] = {}
         self._nursery: trio.Nursery | None = None
 
+    @property
+    def may_ask(self) -> bool:
+        """Tell whether HEADs are sent at all (`--attributes`)."""
+        return self._may_ask
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Ask ahead until cancelled."""
         async with trio.open_nursery() as nursery:

@@ -120,8 +120,12 @@ class Inode:
 
     @property
     def is_described(self) -> bool:
-        """Tell whether mode and mtime are known, not assumed."""
-        return self.headers is not None or self.remote is None or self._unsent
+        """Tell whether mode and mtime are known, not assumed.
+
+        A listing shows a directory without the marker that holds its mode and times.
+        """
+        is_unasked = self.remote is not None or (self.is_directory and self.parent is not None)
+        return self.headers is not None or self._unsent or not is_unasked
 
     def require_directory(self) -> None:
         """Raise NotADirectory unless it is one."""

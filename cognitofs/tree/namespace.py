@@ -193,6 +193,9 @@ class Namespace:
         """Ask a marker for mode and mtime; an implicit directory has the defaults."""
         if inode.headers is not None or inode.unsent or inode.parent is None:
             return
+        if not self.describer.may_ask:
+            inode.headers = _NO_MARKER
+            return
         try:
             head = await self._store.head(inode.key)
         except (NotFound, AccessDenied):
