@@ -100,9 +100,9 @@ class Describer:
     def _look_ahead(self, inode: Inode) -> None:
         """Start HEADs for the next names when a listing is walked in order."""
         parent = inode.parent
-        if parent is None or self._nursery is None or parent.listing is None:
+        if parent is None or self._nursery is None or parent.walked is None:
             return
-        for entry in parent.listing.ahead(inode.name, AHEAD):
+        for entry in parent.walked.ahead(inode.name, AHEAD):
             child = parent.children.get(entry.name)
             if child is not None and child not in self._asking and not self.recall(child):
                 self._nursery.start_soon(partial(self._ask_quietly, child))

@@ -67,6 +67,7 @@ class Directories:
                 shown[entry.name] = inode
         if len(listing.entries) <= KEPT_ENTRIES:
             listing.extend(entries)
+            directory.walked = listing
             if last is None:
                 directory.listing = listing
         self._add_our_own(directory, shown, started, after, last)
@@ -93,7 +94,7 @@ class Directories:
         page = await self._store.list_page(prefix, delimiter="", limit=100)
         for found in page.objects:
             name = found.key[len(prefix) :].split("/", 1)[0]
-            if found.key != prefix and directory.removed.get(name, started) <= started:
+            if found.key != prefix and directory.absent.get(name, started) <= started:
                 return True
         return page.token is not None
 

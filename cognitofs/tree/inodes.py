@@ -28,11 +28,14 @@ class Inode:
     `remote` is the version on S3 it stands for, None while it is only here. `headers` are that
     version's, None until a HEAD told them. `size` is what stat shows. `checked` is when we last
     knew that it exists as it is (monotonic seconds). `pins` count local content and open handles;
+    `absent` says when a name was last known not to exist; `listing` is a whole directory as last
+    seen, `walked` the listing that somebody is reading.
     `unsent` says that its truth is here, not in a listing: S3 does not have it yet.
     """
 
     __slots__ = (
         "_unsent",
+        "absent",
         "attributes",
         "checked",
         "children",
@@ -45,9 +48,9 @@ class Inode:
         "parent",
         "pins",
         "remote",
-        "removed",
         "size",
         "unsent_below",
+        "walked",
     )
 
     def __init__(
@@ -68,7 +71,8 @@ class Inode:
         self._unsent = False
         self.unsent_below = 0
         self.listing: Listing | None = None
-        self.removed: dict[str, float] = {}
+        self.absent: dict[str, float] = {}
+        self.walked: Listing | None = None
 
     def __repr__(self) -> str:
         return f"<Inode {self.number} {self.kind.name.lower()}>"

@@ -37,6 +37,7 @@ class Listing:
 
     started: float
     entries: dict[str, Entry] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
     places: dict[str, int] = field(default_factory=dict)
     described: int = -1
 
@@ -45,7 +46,8 @@ class Listing:
         for entry in entries:
             if entry.name not in self.entries or entry.is_directory:
                 self.entries[entry.name] = entry
-                self.places[entry.name] = len(self.places)
+                self.places[entry.name] = len(self.names)
+                self.names.append(entry.name)
 
     def ahead(self, name: str, count: int) -> list[Entry]:
         """Return up to *count* entries behind *name* if names are asked in listing order."""
@@ -56,8 +58,7 @@ class Listing:
         self.described = place
         if not follows or place == 0:
             return []
-        names = list(self.entries)[place + 1 : place + 1 + count]
-        return [self.entries[name] for name in names]
+        return [self.entries[name] for name in self.names[place + 1 : place + 1 + count]]
 
 
 def entries_of(page: Page, prefix: str) -> tuple[list[Entry], int]:

@@ -25,10 +25,13 @@ from cognitofs.tree.attributes import (
 )
 from cognitofs.tree.describer import Describer
 from cognitofs.tree.inodes import Inode, InodeTable
-from cognitofs.tree.listing import KEPT_ENTRIES
+from cognitofs.tree.listing import KEPT_ENTRIES, Listing, entries_of
 
 SAME_MOMENT = 2
 """Seconds. LastModified of our own commits is known from the answer's Date only."""
+
+RELISTED_ENTRIES = 1000
+"""A directory of one LIST page: one LIST tells of all names what HEAD and LIST tell of one."""
 
 _NO_MARKER = ObjectHeaders()
 
@@ -68,14 +71,31 @@ class Namespace:
         parent.require_directory()
         is_known, found = self._known(parent, name)
         if not is_known:
-            started = self._now()
-            seen = await self._ask(parent.key + name)
-            found = self.note(parent, name, seen, started)
+            found = await self._look(parent, name)
         if found is None:
             raise NoSuchEntry("There is no such file or directory.")
         if _may_turn_out_a_symlink(found) and not self.describer.recall(found):
             await self._describe(found)
         return found
+
+    async def _look(self, parent: Inode, name: str) -> Inode | None:
+        """Ask S3 for a name, for all its neighbours at once where that costs no more."""
+        started = self._now()
+        listing = parent.listing
+        if listing is not None and len(listing.entries) < RELISTED_ENTRIES:
+            parent.listing = listing = await self._list(parent.key, started)
+            if listing is not None:
+                return self.note(parent, name, _seen_in(listing, name), started)
+        return self.note(parent, name, await self._ask(parent.key + name), started)
+
+    async def _list(self, prefix: str, started: float) -> Listing | None:
+        """Return a directory's listing if it fits one page."""
+        page = await self._store.list_page(prefix)
+        if page.token is not None:
+            return None
+        listing = Listing(started)
+        listing.extend(entries_of(page, prefix)[0])
+        return listing
 
     def _known(self, parent: Inode, name: str) -> tuple[bool, Inode | None]:
         """Return whether the name is known and fresh, and its inode (None: there is none)."""
@@ -83,13 +103,11 @@ class Namespace:
         if child is not None and child.is_local:
             return True, child
         oldest = self._now() - self._ttl
-        removed = parent.removed.get(name, oldest)
+        removed = parent.absent.get(name, oldest)
         checked = child.checked if child is not None else oldest
         listing = parent.listing
         if listing is not None and listing.started > max(oldest, removed, checked):
-            entry = listing.entries.get(name)
-            seen = None if entry is None else Seen(entry.is_directory, info=entry.info)
-            return True, self.note(parent, name, seen, listing.started)
+            return True, self.note(parent, name, _seen_in(listing, name), listing.started)
         if max(removed, checked) <= oldest:
             return False, None
         return True, child if checked > removed else None
@@ -139,11 +157,12 @@ class Namespace:
         child = parent.children.get(name)
         if child is not None and (child.is_local or child.checked > at):
             return child
-        if parent.removed.get(name, at) > at:
+        if parent.absent.get(name, at) > at:
             return None
         if seen is None:
             if child is not None:
                 self.table.detach(child)
+            self._note_absent(parent, name, at)
             return None
         if child is None or not _is_same(child, seen):
             child = self._add(parent, name, seen)
@@ -232,7 +251,9 @@ class Namespace:
         """Note that we made *name*; it is unsent until the file system says otherwise."""
         inode = self.table.add(parent, name, attributes)
         inode.checked = self._now()
-        parent.removed.pop(name, None)
+        parent.absent.pop(name, None)
+        if inode.is_directory:
+            inode.listing = Listing(inode.checked)  # it is new, hence empty
         return inode
 
     def removed(self, inode: Inode) -> None:
@@ -240,15 +261,15 @@ class Namespace:
         parent = inode.parent
         if parent is None:
             return
-        self._note_removed(parent, inode.name)
+        self._note_absent(parent, inode.name, self._now())
         self.table.detach(inode)
 
     def moved(self, inode: Inode, parent: Inode, name: str) -> None:
         """Note that we gave the inode another name."""
         if inode.parent is not None:
-            self._note_removed(inode.parent, inode.name)
+            self._note_absent(inode.parent, inode.name, self._now())
         self.table.move(inode, parent, name)
-        parent.removed.pop(name, None)
+        parent.absent.pop(name, None)
         inode.checked = self._now()
 
     def confirmed(self, inode: Inode) -> None:
@@ -268,11 +289,16 @@ class Namespace:
             if child is not besides
         )
 
-    def _note_removed(self, parent: Inode, name: str) -> None:
+    def _note_absent(self, parent: Inode, name: str, at: float) -> None:
         oldest = self._now() - self._ttl
-        if len(parent.removed) > KEPT_ENTRIES:
-            parent.removed = {n: at for n, at in parent.removed.items() if at > oldest}
-        parent.removed[name] = self._now()
+        if len(parent.absent) > KEPT_ENTRIES:
+            parent.absent = {n: at for n, at in parent.absent.items() if at > oldest}
+        parent.absent[name] = at
+
+
+def _seen_in(listing: Listing, name: str) -> Seen | None:
+    entry = listing.entries.get(name)
+    return None if entry is None else Seen(entry.is_directory, info=entry.info)
 
 
 def _may_turn_out_a_symlink(inode: Inode) -> bool:
