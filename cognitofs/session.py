@@ -51,6 +51,7 @@ from cognitofs.tree.namespace import Namespace
 TASKS = 1000
 """Handlers at a time. pyfuse3's default of 99 blocks `ls` behind 99 waiting closes (measured)."""
 FILES_AT_ONCE = 32
+METADATA_AT_ONCE = 32
 READ_AHEAD_KIB = 1024
 """Of the kernel: 1.7 times as fast on sequential reads as its 128 KiB (measured). Root only."""
 PENDING_LEFT = 4
@@ -156,6 +157,7 @@ def _store(mount: _Mount) -> S3Store:
         endpoint_url=profile.endpoint("s3"),
         ca_bundle=profile.ca_bundle,
         max_transfers=options.max_transfers,
+        max_metadata=METADATA_AT_ONCE,
     )
     return S3Store(config, mount.account.credentials)
 

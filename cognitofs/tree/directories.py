@@ -66,7 +66,7 @@ class Directories:
             if inode is not None:
                 shown[entry.name] = inode
         if len(listing.entries) <= KEPT_ENTRIES:
-            listing.extend(entries)
+            listing.extend(entries, started)
             directory.walked = listing
             if last is None:
                 directory.listing = listing

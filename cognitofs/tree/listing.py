@@ -33,21 +33,34 @@ class Entry:
 
 @dataclass(slots=True)
 class Listing:
-    """A whole directory, as a LIST that began at `started` (monotonic seconds) gave it."""
+    """A directory as LIST gave it: all of it once the last page came.
+
+    `started` is when the first page was asked for (monotonic seconds), `pages` where each page
+    begins and when it was asked for.
+    """
 
     started: float
+    pages: list[tuple[int, float]] = field(default_factory=list)
     entries: dict[str, Entry] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
     places: dict[str, int] = field(default_factory=dict)
     described: int = -1
 
-    def extend(self, entries: Iterable[Entry]) -> None:
-        """Add the next page; a directory hides an object of the same name."""
+    def extend(self, entries: Iterable[Entry], at: float) -> None:
+        """Add the next page, asked for at *at*; a directory hides an object of the same name."""
+        self.pages.append((len(self.names), at))
         for entry in entries:
             if entry.name not in self.entries or entry.is_directory:
                 self.entries[entry.name] = entry
                 self.places[entry.name] = len(self.names)
                 self.names.append(entry.name)
+
+    def seen_at(self, name: str) -> float | None:
+        """Return when the page that shows *name* was asked for; None when none does."""
+        place = self.places.get(name)
+        if place is None:
+            return None
+        return next(at for first, at in reversed(self.pages) if first <= place)
 
     def ahead(self, name: str, count: int) -> list[Entry]:
         """Return up to *count* entries behind *name* if names are asked in listing order."""

@@ -94,7 +94,7 @@ class Namespace:
         if page.token is not None:
             return None
         listing = Listing(started)
-        listing.extend(entries_of(page, prefix)[0])
+        listing.extend(entries_of(page, prefix)[0], started)
         return listing
 
     def _known(self, parent: Inode, name: str) -> tuple[bool, Inode | None]:
@@ -103,14 +103,19 @@ class Namespace:
         if child is not None and child.is_local:
             return True, child
         oldest = self._now() - self._ttl
-        removed = parent.absent.get(name, oldest)
+        absent = parent.absent.get(name, oldest)
         checked = child.checked if child is not None else oldest
+        newest = max(oldest, absent, checked)
         listing = parent.listing
-        if listing is not None and listing.started > max(oldest, removed, checked):
+        if listing is not None and listing.started > newest:
             return True, self.note(parent, name, _seen_in(listing, name), listing.started)
-        if max(removed, checked) <= oldest:
+        walked = parent.walked
+        seen_at = walked.seen_at(name) if walked is not None else None
+        if walked is not None and seen_at is not None and seen_at > newest:
+            return True, self.note(parent, name, _seen_in(walked, name), seen_at)
+        if newest <= oldest:
             return False, None
-        return True, child if checked > removed else None
+        return True, child if checked > absent else None
 
     async def _ask(self, key: str) -> Seen | None:
         """Ask S3 for the object *key* and for anything below `key/`, at the same time."""
