@@ -125,20 +125,15 @@ class Files:
 
     def rewritten(self, old: ObjectInfo | None, new: ObjectInfo, headers: ObjectHeaders) -> None:
         """Take over an object that got other headers by self-copy: its content is the same."""
-        for inode in self._rig.table:
-            remote = inode.remote
-            if (
-                old is not None
-                and remote is not None
-                and (remote.key, remote.etag)
-                == (
-                    old.key,
-                    old.etag,
-                )
-            ):
-                inode.remote, inode.headers = new, headers
-                self._rig.cache.rename(old, new)
-                self._rig.namespace.confirmed(inode)
+        inode = self._rig.table.find(new.key)
+        if inode is None or inode.unsent:
+            return
+        if old is None:
+            inode.headers = headers
+        elif inode.remote is not None and inode.remote.etag == old.etag:
+            inode.remote, inode.headers = new, headers
+            self._rig.cache.rename(old, new)
+        self._rig.namespace.confirmed(inode)
 
 
 def _is_below(inode: Inode, directory: Inode) -> bool:

@@ -68,6 +68,7 @@ ERRNOS: dict[type[BaseException], int] = {
     errors.MountError: errno.EIO,
     errors.MountpointBusy: errno.EBUSY,
     errors.MountpointUnusable: errno.EIO,
+    errors.NotMounted: errno.EIO,
     trio.TooSlowError: errno.ETIMEDOUT,
 }
 """A test walks every subclass of CognitoFSError and fails if one has no row."""

@@ -65,7 +65,7 @@ class BlockCache:
 
     def __init__(self, directory: Path, limit: int) -> None:
         self._directory = directory
-        self._limit = limit
+        self.limit = limit
         self._pace = DiskPace()
         self._objects: dict[tuple[str, ETag], CachedObject] = {}
         self._blocks: OrderedDict[tuple[CachedObject, int], int] = OrderedDict()
@@ -118,7 +118,7 @@ class BlockCache:
 
     def shrink(self) -> None:
         """Give up the blocks that were not used for longest until the limit holds."""
-        while self._total > self._limit and len(self._blocks) > 1:
+        while self._total > self.limit and len(self._blocks) > 1:
             (cached, number), size = self._blocks.popitem(last=False)
             self._total -= size
             cached.bytes.punch(number * BLOCK, (number + 1) * BLOCK)

@@ -120,9 +120,12 @@ class Reader:
                 self._start(cached, Extent(0, size), WHOLE_OBJECT)
             return
         ahead = window.advance(start, stop) if window is not None else 0
+        ahead = min(ahead, self._cache.limit // 2)  # what is ahead must not push itself out
         step = window.fetch_size if window is not None and ahead else FIRST_FETCH
         if ahead:
-            self._start(cached, Extent(start, min(size, stop + ahead)), step)
+            # To a multiple of the step: else each read would fetch just a little more.
+            reach = -(-(stop + ahead) // step) * step
+            self._start(cached, Extent(start, min(size, reach)), step)
         elif not cached.covers(start, stop):
             low = start // RANDOM_FETCH * RANDOM_FETCH
             high = min(size, -(-stop // RANDOM_FETCH) * RANDOM_FETCH)

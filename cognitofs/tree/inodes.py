@@ -159,6 +159,13 @@ class InodeTable:
         except KeyError as exc:
             raise Stale("The file is no longer known; open it again.") from exc
 
+    def find(self, key: str) -> Inode | None:
+        """Return the inode that has *key* now, if it is known."""
+        found: Inode | None = self.root
+        for name in key.removesuffix("/").split("/") if key else ():
+            found = found.children.get(name) if found is not None else None
+        return found
+
     def add(self, parent: Inode, name: str, attributes: Attributes) -> Inode:
         """Make a new inode under *name*; one that had the name loses it."""
         previous = parent.children.get(name)
