@@ -42,6 +42,7 @@ def _pattern(size):
 
 
 async def test_a_sequential_reader_gets_the_bytes_in_a_few_large_fetches(bucket, store, reader):
+    reader._cache.limit = 4 * SIZE
     data = _pattern(SIZE)
     info = bucket.outside_put("f", data)
     window, step = Window(), 128 * 1024
