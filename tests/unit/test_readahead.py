@@ -48,7 +48,7 @@ async def test_a_sequential_reader_gets_the_bytes_in_a_few_large_fetches(bucket,
     window, step = Window(), 128 * 1024
     for start in range(0, SIZE, step):
         assert await reader.read(info, start, start + step, window) == data[start : start + step]
-    assert store.requests["read_into"] < 2 * SIZE / LARGEST_FETCH + 10
+    assert store.requests["read_into"] < SIZE / BLOCK
 
 
 async def test_the_first_fetch_is_small(bucket, store, reader, monkeypatch):
