@@ -65,6 +65,8 @@ class DirectoryHandle:
             page = len(self._starts) - 1
         listing = self._listing if page == self._page + 1 else self._directories.begin_listing()
         found = await self._directories.page(self.directory, self._starts[page], listing)
+        for inode in found.inodes:
+            inode.pins += 1  # until it is the kernel's, or the page is turned
         self._let_go()
         self._page, self._inodes = page, found.inodes
         self._is_last = found.after is None
@@ -75,6 +77,7 @@ class DirectoryHandle:
         """Drop the inodes of a page that the kernel did not keep."""
         inodes, self._inodes = self._inodes, ()
         for inode in inodes:
+            inode.pins -= 1
             self._table.prune(inode)
 
     def close(self) -> None:
