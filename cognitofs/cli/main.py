@@ -58,16 +58,18 @@ def _cognitofs(
         ),
     ] = False,
 ) -> None:
-    r"""Mount your part of an S3 bucket, with an Amazon Cognito sign-in.
+    """Mount your part of an S3 bucket, with an Amazon Cognito sign-in.
 
-    \b
     The first time:
-      cognitofs configure --from amplify_outputs.json
+
+      cognitofs configure
+
       cognitofs login
+
       cognitofs mount ~/cloud
 
-    \b
     Then any program can use ~/cloud. Leave it with:
+
       cognitofs umount ~/cloud
 
     What a close() has acknowledged is on S3. `cognitofs COMMAND --help` shows each command's
