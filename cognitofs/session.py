@@ -142,10 +142,18 @@ async def _serve(mount: _Mount) -> int:
         await _mounted(mount, filesystem, face, notices)
         code = await _drained(mount, filesystem, face)
         nursery.cancel_scope.cancel()
-    rig.journal.close()
+    _close_journal(mount, rig.journal)
     rig.cache.close()
     store.close()
     return code
+
+
+def _close_journal(mount: _Mount, journal: Journal) -> None:
+    """Close the journal; an empty one goes, so that `status` sees at once that nothing is left."""
+    is_empty = journal.is_empty()
+    journal.close()
+    if is_empty:
+        mount.state.files.journal.unlink(missing_ok=True)
 
 
 def _store(mount: _Mount) -> S3Store:

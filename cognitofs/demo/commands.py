@@ -73,7 +73,7 @@ def mounts(place: Place) -> tuple[Mount, ...]:
         answer = json.loads(_ask(place, "status", "--json").stdout)
     except ValueError as exc:
         raise MountError(f"`{place.command} status` gave no answer; run it to see why.") from exc
-    return tuple(_mount(told) for told in answer["mounts"])
+    return tuple(_mount(told) for told in answer["mounts"] if told["mounted"])
 
 
 def give_up(place: Place) -> None:

@@ -127,6 +127,14 @@ class Journal:
         """Close the database."""
         self._db.close()
 
+    def is_empty(self) -> bool:
+        """Tell whether S3 has everything."""
+        left = self._db.execute(
+            "SELECT EXISTS(SELECT 1 FROM file) OR EXISTS(SELECT 1 FROM upload)"
+            " OR EXISTS(SELECT 1 FROM attributes)"
+        ).fetchone()
+        return left == (0,)
+
     # -- reading, at the start of a mount ---------------------------------------------------
 
     def pending(self) -> list[PendingFile]:

@@ -41,8 +41,10 @@ async def test_everything_comes_back_as_it_was_written(path):
     [upload] = journal.uploads()
     assert (upload.upload_id, upload.id, upload.parts) == ("u", SEAL.id, (PART,))
     assert journal.attributes() == [("x", '"v"', SEAL.headers)]
+    assert not journal.is_empty()
     await journal.finish(SEAL.id, "u")
     await journal.finish_attributes("x")
+    assert journal.is_empty()
     assert (journal.pending(), journal.uploads(), journal.attributes()) == ([], [], [])
     journal.close()
 
