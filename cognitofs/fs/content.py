@@ -115,6 +115,8 @@ class Content:
             self.low_water = min(self.low_water, size)
             if self.multipart is not None:
                 self.multipart.touch(size, _END)
+        elif size > self.size and self.spool is None:
+            self.spool = self.rig.spools.create()  # the zeros at the end are ours to send
         self._resize(size)
 
     async def _writable(self, start: int) -> SpoolFile:

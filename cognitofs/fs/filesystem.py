@@ -174,7 +174,7 @@ class Filesystem:
         inode.attributes = attributes
         if file is not None and (file.dirty or file.upload):
             return  # it rides on the upload, or follows it
-        if inode.number != ROOT and inode.is_attached and inode.kind is not Kind.SYMLINK:
+        if inode.number != ROOT and inode.is_attached:
             await self.files.headers.schedule(*header_change(inode))
 
     # -- open files -------------------------------------------------------------------------------

@@ -149,6 +149,7 @@ class OpenFile:
         else:
             headers = next_headers(self.inode)
         spool = content.spool
+        assert spool is not None or not content.size, "what is sealed lies in the spool"
         if spool is not None:
             spool.reach(content.size)
         return Seal(

@@ -66,20 +66,22 @@ class Upload:
         return self.multipart.sent_bytes if self.multipart is not None else 0
 
     def enter(self, state: State, error: CognitoFSError | None = None) -> None:
-        """Change state and wake whoever waits."""
+        """Change state and wake whoever waits.
+
+        Leaving the queue counts as progress, another try does not: else a deadline never comes.
+        """
+        if self.state == "sealed":
+            self.note_progress()
         self.state = state
         self.error = error
-        self.note_progress(wake=True)
+        self._changed.set()
+        self._changed = trio.Event()
         if state in ("done", "off"):
             self._settled.set()
 
-    def note_progress(self, *, wake: bool = False) -> None:
+    def note_progress(self) -> None:
         """Note that a part or copy was finished; stall deadlines start again."""
-        if self.state != "waiting":
-            self.progressed_at = trio.current_time()
-        if wake:
-            self._changed.set()
-            self._changed = trio.Event()
+        self.progressed_at = trio.current_time()
 
     async def wait_settled(self) -> None:
         """Return when it is over."""
@@ -96,13 +98,14 @@ class Upload:
         nothing was acknowledged for *stall* seconds (*auth_wait* when a sign-in is missing).
         The upload goes on behind it.
         """
+        began = trio.current_time()
         while True:
             if self.state in ("done", "off"):
                 return self.result
             if self.is_parked and self.error is not None:
                 raise self.error
             patience = auth_wait if isinstance(self.error, LoginRequired) else stall
-            deadline = self.progressed_at + patience
+            deadline = max(began, self.progressed_at) + patience
             if trio.current_time() >= deadline:
                 raise self.error or Stalled(
                     "S3 acknowledged nothing for a while; the file is kept and sent later."

@@ -154,3 +154,14 @@ async def test_our_own_upload_keeps_the_inode(store, tmp_path):
     async with mounted(store, tmp_path, open_ttl=0.0, metadata_ttl=0.0) as m:
         number = await m.store_file("f", b"one")
         assert (await m.fs.lookup(1, "f")).number == number
+
+
+async def test_extending_a_stored_file_keeps_what_it_held(bucket, store, tmp_path):
+    """Nothing of it was written here, so nothing but its length lies in the spool."""
+    bucket.outside_put("f", OLD)
+    async with mounted(store, tmp_path) as m:
+        handle = await m.open("f")
+        await m.fs.handles.file(handle).file.truncate(260)
+        assert await m.fs.read(handle, 190, 100) == OLD[190:] + bytes(60)
+        await m.close(handle)
+    assert bucket.data("f") == OLD + bytes(60)

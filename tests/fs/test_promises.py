@@ -1,9 +1,17 @@
 """What close() and fsync() promise at each level, and what happens when S3 does not answer."""
 
 import pytest
+import trio
 from fsrig import mounted, until
 
-from cognitofs.errors import AccessDenied, PreconditionFailed, Stale, Stalled, Unreachable
+from cognitofs.errors import (
+    AccessDenied,
+    LoginRequired,
+    PreconditionFailed,
+    Stale,
+    Stalled,
+    Unreachable,
+)
 
 DATA = bytes(range(100))
 OFFLINE = Unreachable("There is no network.")
@@ -142,6 +150,41 @@ async def test_close_gives_up_waiting_when_nothing_moves_and_the_upload_goes_on(
         stall.release()
         await m.drain()
     assert bucket.data("f") == b"slow"
+
+
+async def test_close_gives_up_waiting_for_a_server_that_fails_every_time(
+    bucket, store, tmp_path, quick_clock
+):
+    """Another try is no progress, however often it comes."""
+    store.fail("put", OFFLINE, times=-1)
+    async with mounted(store, tmp_path, stall_timeout=120.0) as m:
+        handle, _ = await m.create("f", b"slow")
+        with pytest.raises(Unreachable):
+            await m.close(handle)
+        assert [u.state for u in m.fs.rig.uploader.uploads()] == ["waiting"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "seconds"),
+    [(OFFLINE, 120.0), (LoginRequired("Sign in again."), 60.0)],
+    ids=["network", "sign-in"],
+)
+async def test_close_gives_up_waiting_for_a_network_or_a_sign_in_that_stays_away(
+    bucket, store, tmp_path, failure, seconds, quick_clock
+):
+    async with mounted(store, tmp_path, stall_timeout=120.0, auth_wait=60.0) as m:
+        handle, _ = await m.create("f", b"kept")
+        store.fail("put", failure, times=-1)
+        store.fail("head", failure, times=-1)
+        began = trio.current_time()
+        with pytest.raises(type(failure)):
+            await m.close(handle)
+        assert seconds <= trio.current_time() - began < seconds + 5  # virtual seconds
+        assert await m.read_file("f") == b"kept"
+        store.heal()
+        m.fs.rig.uploader.nudge()
+        await m.drain()
+    assert bucket.data("f") == b"kept"
 
 
 async def test_an_object_changed_elsewhere_is_not_overwritten(bucket, store, tmp_path):
