@@ -60,9 +60,14 @@ def differences(left: dict, right: dict) -> dict:
 
 
 def sums(top: Path) -> dict[str, str]:
-    """Return the SHA-256 of every regular file below *top*."""
-    files = (path for path in top.rglob("*") if path.is_file() and not path.is_symlink())
-    return {str(f.relative_to(top)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+    """Return the SHA-256 of every file below *top*, as S3 has it: a link is an object too."""
+    found = {}
+    for path in top.rglob("*"):
+        is_link = path.is_symlink()
+        if is_link or path.is_file():
+            body = os.readlink(path).encode() if is_link else path.read_bytes()
+            found[str(path.relative_to(top))] = hashlib.sha256(body).hexdigest()
+    return found
 
 
 def make_tree(target: Path, wanted: int) -> Path:
