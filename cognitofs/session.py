@@ -104,8 +104,11 @@ def run_mount(
         mount = _Mount(account, options, mountpoint, state, binding, ready)
         try:
             return trio.run(_serve, mount)
-        except* CognitoFSError as group:
-            raise _first_leaf(group) from group
+        except BaseExceptionGroup as group:  # not except*: what it raises comes in a group again
+            named, others = group.split(CognitoFSError)
+            if named is None or others is not None:
+                raise
+            raise _first_leaf(named) from group
 
 
 def _first_leaf(group: BaseExceptionGroup[CognitoFSError]) -> CognitoFSError:

@@ -19,6 +19,7 @@ from cognitofs.fs.openfile import OpenFile
 from cognitofs.fs.rig import Rig
 from cognitofs.tree.attributes import Kind
 from cognitofs.tree.inodes import ROOT, Inode, InodeNumber
+from cognitofs.tree.names import check_key
 
 BLOCK = 512
 FREE_BLOCKS = 1 << 40
@@ -78,9 +79,12 @@ class Filesystem:
     async def lookup(self, parent: int, name: str) -> Stat:
         """Return the entry *name* of *parent*; the caller holds a reference then.
 
-        Raises NoSuchEntry.
+        Raises NoSuchEntry, and NameTooLong for what S3 could not hold: the kernel looks a name up
+        before it makes it.
         """
-        inode = await self.rig.namespace.lookup(self._inode(parent), name)
+        directory = self._inode(parent)
+        check_key(directory.key + name, self.rig.promises.prefix_bytes)
+        inode = await self.rig.namespace.lookup(directory, name)
         with self._referenced(inode):
             await self.rig.namespace.describe(inode)
         return self.stat(inode)

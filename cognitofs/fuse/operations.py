@@ -16,7 +16,7 @@ from cognitofs.fs.filesystem import FREE_BLOCKS, Changes, Filesystem, Stat
 from cognitofs.fuse.errnos import replies
 from cognitofs.tree.attributes import may_be_symlink
 from cognitofs.tree.inodes import Inode
-from cognitofs.tree.names import NAME_MAXIMUM, decode_name, encode_name
+from cognitofs.tree.names import NAME_MAXIMUM, decode_name, decode_target, encode_name
 
 BRIEF = 60.0
 """Seconds for handlers that ask S3 a question or two; the store gives up on its own before."""
@@ -193,7 +193,7 @@ class FuseOperations(pyfuse3.Operations):
         self, parent_inode: int, name: bytes, target: bytes, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         """Make a symlink."""
-        stat = await self._fs.symlink(parent_inode, decode_name(name), target.decode())
+        stat = await self._fs.symlink(parent_inode, decode_name(name), decode_target(target))
         return _attributes(stat)
 
     @replies(within=None)

@@ -24,6 +24,14 @@ def decode_name(name: bytes) -> str:
         raise NameNotAllowed("The name is not valid UTF-8; S3 keys must be.") from exc
 
 
+def decode_target(target: bytes) -> str:
+    """Return a link's target from the kernel as text. Raises NameNotAllowed."""
+    try:
+        return target.decode()
+    except UnicodeDecodeError as exc:
+        raise NameNotAllowed("The link's target is not valid UTF-8; choose another one.") from exc
+
+
 def encode_name(name: str) -> bytes:
     """Return a name for the kernel."""
     return name.encode()
