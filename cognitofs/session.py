@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import pyfuse3
 import trio
@@ -144,11 +145,24 @@ async def _serve(mount: _Mount) -> int:
         nursery.start_soon(controlserver.serve, controlserver.listen(socket), socket, face)
         await _mounted(mount, filesystem, face, notices)
         code = await _drained(mount, filesystem, face)
+        if code == PENDING_LEFT:
+            _end_at_once(socket, code)
         nursery.cancel_scope.cancel()
     _close_journal(mount, rig.journal)
     rig.cache.close()
     store.close()
     return code
+
+
+def _end_at_once(socket: Path, code: int) -> NoReturn:
+    """End without waiting for requests under way: a silent server would hold us for a minute.
+
+    The next mount may wait for our lock. What such a request still brings about is for its
+    recovery the same as an answer that was lost.
+    """
+    socket.unlink(missing_ok=True)
+    logging.shutdown()
+    os._exit(code)
 
 
 def _close_journal(mount: _Mount, journal: Journal) -> None:
@@ -356,7 +370,9 @@ async def _drained(mount: _Mount, filesystem: Filesystem, face: RunningMount) ->
     status = face.status()
     if status.pending_files:
         _log.warning(
-            "%d files stay in the journal; the next mount sends them.", status.pending_files
+            "%d files stay here: the next mount sends those that were closed, and keeps the others"
+            " in lost+found.",
+            status.pending_files,
         )
         return PENDING_LEFT
     _log.info("Everything is on S3.")
