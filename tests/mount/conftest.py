@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.mount.gate import Gate, gate
-from tests.mount.mounted import ROOT, Machine
+from tests.mount.mounted import MIB, ROOT, Machine
 from tests.servers import S3Server
 
 
@@ -44,10 +44,18 @@ class Bucket:
         keys = (each["Key"] for page in pages for each in page.get("Contents", ()))
         return {key.removeprefix(self.root) for key in keys if markers or key[-1] != "/"}
 
+    def sum(self, path: str) -> str:
+        """Return the SHA-256 of an object of any size."""
+        answer = self.client.get_object(Bucket=self.name, Key=self.root + path)
+        found = hashlib.sha256()
+        for chunk in answer["Body"].iter_chunks(MIB):
+            found.update(chunk)
+        return found.hexdigest()
+
     def sums(self, below: str = "") -> dict[str, str]:
         """Return the SHA-256 of every object below *below*, markers left out."""
         found = (path for path in self.paths() if path.startswith(below))
-        return {path[len(below) :]: hashlib.sha256(self.get(path)).hexdigest() for path in found}
+        return {path[len(below) :]: self.sum(path) for path in found}
 
 
 def new_bucket(server: S3Server) -> Bucket:

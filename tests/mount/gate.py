@@ -23,13 +23,17 @@ _PATIENCE = 90.0
 
 @dataclass(slots=True)
 class Request:
-    """One request: `sent` counts its body's bytes; `status` is 0 until it was answered."""
+    """One request, and how many bytes the bodies of it and of its answer had.
+
+    `status` is 0 until it was answered.
+    """
 
     method: str
     path: str
     query: str
     headers: dict[str, str]
     sent: int = 0
+    received: int = 0
     status: int = 0
 
     @property
@@ -49,6 +53,11 @@ class Request:
             listing = "List" if {"list-type", "delimiter"} & names else "GetObject"
             return "ListParts" if "uploadId" in names else listing
         return "HeadObject" if self.method == "HEAD" else self.method
+
+
+def is_commit(request: Request) -> bool:
+    """Tell whether a request would make an object; the probe at each mount would not."""
+    return request.what in ("PutObject", "Complete") and "probe" not in request.path
 
 
 class Gate:
@@ -209,6 +218,7 @@ class Gate:
         has_body = request.method != "HEAD" and status not in (204, 304)
         for chunk in _body(answering, head) if has_body else ():
             client.sendall(chunk)
+            request.received += len(chunk)
         with self._changed:
             request.status = status
             self._changed.notify_all()

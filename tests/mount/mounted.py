@@ -7,6 +7,7 @@ process that the test left, whatever state they are in.
 Waiting is for conditions, each with a deadline that only a failing test reaches (`until`).
 """
 
+import hashlib
 import json
 import os
 import select
@@ -30,7 +31,14 @@ ROOT = "home/ada/"
 
 COMMAND = (sys.executable, "-P", "-m", "cognitofs")
 
+MIB = 1 << 20
+
 _T = TypeVar("_T")
+
+
+def noise(size: int, seed: int = 1) -> bytes:
+    """Return bytes that look random and are the same every time."""
+    return hashlib.shake_128(seed.to_bytes(8, "big")).digest(size)
 
 
 def until(condition: Callable[[], _T], what: str, seconds: float = PATIENCE) -> _T:
@@ -222,15 +230,18 @@ class Machine:
     def foreground(self, *options: object) -> Iterator["subprocess.Popen[str]"]:
         """Run `mount --foreground` for a block, which begins when the mount answers."""
         self._mountpoints.add(self.cloud)
-        with subprocess.Popen(
-            [*self.wrapper, *COMMAND, "mount", "--foreground", self.cloud, *map(str, options)],
-            env=self.environ,
-            cwd=self.home,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=(self.directory / "foreground.log").open("w"),
-            text=True,
-        ) as process:
+        with (
+            (self.directory / "foreground.log").open("w") as log,
+            subprocess.Popen(
+                [*self.wrapper, *COMMAND, "mount", "--foreground", self.cloud, *map(str, options)],
+                env=self.environ,
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            ) as process,
+        ):
             try:
                 assert process.stdout is not None
                 assert "is mounted at" in process.stdout.readline()

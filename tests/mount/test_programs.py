@@ -13,13 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.mount.mounted import PATIENCE, Machine, is_fuse_usable
+from tests.mount.mounted import MIB, PATIENCE, Machine, is_fuse_usable, noise
 
 pytestmark = [
     pytest.mark.mount,
     pytest.mark.skipif(not is_fuse_usable(), reason="/dev/fuse cannot be opened here"),
 ]
-MIB = 1 << 20
 
 
 def run(*command: object, cwd: Path | None = None, seconds: float = PATIENCE) -> str:
@@ -34,11 +33,6 @@ def run(*command: object, cwd: Path | None = None, seconds: float = PATIENCE) ->
     )
     assert done.returncode == 0, (command, done.stdout[-2000:], done.stderr[-2000:])
     return done.stdout
-
-
-def noise(size: int, seed: int = 1) -> bytes:
-    """Return bytes that look random and are the same every time."""
-    return hashlib.shake_128(seed.to_bytes(8, "big")).digest(size)
 
 
 def facts(top: Path) -> dict[str, tuple]:

@@ -1,0 +1,56 @@
+"""A small change of a large object sends what changed; S3 copies the rest. Counted on the wire."""
+
+import hashlib
+
+import pytest
+
+from tests.mount.mounted import MIB, is_fuse_usable, noise
+
+pytestmark = [
+    pytest.mark.mount,
+    pytest.mark.skipif(not is_fuse_usable(), reason="/dev/fuse cannot be opened here"),
+]
+
+
+def overwrite(machine, bucket, gate, size, *options):
+    """Overwrite 4 KiB in the middle of an object; return what that took, by operation."""
+    block = noise(MIB)
+    at = size // 2 + 12_345
+    source = machine.directory / "source"
+    with source.open("w+b") as file:
+        for number in range(size // MIB):
+            file.write(number.to_bytes(8, "big") + block[8:])
+        file.seek(0)
+        bucket.client.upload_fileobj(file, bucket.name, bucket.root + "big")
+    with source.open("r+b") as file:
+        file.seek(at)
+        file.write(noise(4096, 2))
+    with machine.mounted(*options) as mount:
+        gate.forget()
+        with (mount.path / "big").open("r+b") as file:
+            file.seek(at)
+            file.write(noise(4096, 2))
+        counted = [(each.what, each.sent) for each in gate.requests()]
+    with source.open("rb") as file:
+        assert bucket.sum("big") == hashlib.file_digest(file, "sha256").hexdigest()
+    return counted
+
+
+def check(counted, part):
+    sent = {what: [n for w, n in counted if w == what] for what, _ in counted}
+    assert len(sent["UploadPart"]) == 1
+    assert sum(n for _, n in counted) <= part + 64 * 1024  # the part, and the XML of Complete
+    assert len(sent["UploadPartCopy"]) >= 2
+    assert "PutObject" not in sent
+
+
+def test_4_kib_in_64_mib_send_one_part_of_5_mib(machine, gated, weed_gate):
+    counted = overwrite(machine, gated, weed_gate, 64 * MIB, "--part-size", "5M")
+    check(counted, 5 * MIB)
+    fetched = sum(r.received for r in weed_gate.requests("GetObject"))
+    assert fetched <= 16 * MIB  # to fill that part, and what is read ahead of it
+
+
+@pytest.mark.reliability
+def test_4_kib_in_1_gib_send_one_part(machine, gated, weed_gate):
+    check(overwrite(machine, gated, weed_gate, 1024 * MIB), 8 * MIB)
