@@ -14,6 +14,7 @@
     |   |-- NoSuchBucket         the bucket does not exist, or not in this region
     |   |-- NoSuchUpload         the multipart upload is gone (completed, aborted or expired)
     |   |-- AccessDenied         the role does not allow it (403)
+    |   |   `-- KeysRefused      the keys themselves are unknown, or the signature is wrong
     |   |-- PreconditionFailed   If-Match or If-None-Match did not hold (412)
     |   |-- ConditionalConflict  another conditional write is under way (409)
     |   |-- Changed              the object is no longer the version that was opened
@@ -100,6 +101,10 @@ class NoSuchUpload(StoreError):
 
 class AccessDenied(StoreError):
     """The role does not allow this request."""
+
+
+class KeysRefused(AccessDenied):
+    """S3 does not know the keys, or they do not fit the signature: no policy was asked."""
 
 
 class PreconditionFailed(StoreError):

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from cognitofs.errors import (
     AccessDenied,
     ConditionalConflict,
+    KeysRefused,
+    NoSuchBucket,
     NotFound,
     PreconditionFailed,
     Rejected,
@@ -39,6 +41,8 @@ async def examine(store: ObjectStore, s3_uri: str) -> Findings:
 async def _list(store: ObjectStore, s3_uri: str) -> str | None:
     try:
         page = await store.list_page("", delimiter="", limit=2)
+    except (NoSuchBucket, KeysRefused) as exc:
+        raise type(exc)(f"{s3_uri} cannot be mounted. {exc}") from exc
     except AccessDenied as exc:
         raise AccessDenied(
             f"The role may not list {s3_uri}; it needs s3:ListBucket for that prefix"

@@ -31,6 +31,7 @@ ERRNOS: dict[type[BaseException], int] = {
     errors.NoSuchBucket: errno.EIO,
     errors.NoSuchUpload: errno.EIO,
     errors.AccessDenied: errno.EACCES,
+    errors.KeysRefused: errno.EACCES,
     errors.PreconditionFailed: errno.ESTALE,
     errors.ConditionalConflict: errno.EIO,
     errors.Changed: errno.ESTALE,
