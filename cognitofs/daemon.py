@@ -121,7 +121,7 @@ def _first_line(pipe: int, deadline: float, log: Path) -> bytes:
 def _report(line: bytes, process: "subprocess.Popen[bytes]", log: Path) -> MountReport:
     if not line.endswith(b"\n"):
         code = process.wait(_END_SECONDS)
-        said = "".join(last_lines(log)) or "it said nothing"
+        said = "".join(last_lines(log)).rstrip(".") or "it said nothing"
         raise MountError(
             f"The mount's process ended ({_ending(code)}) before it was ready: {said}. "
             f"Its log is {log}."

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cognitofs import controlclient
+from cognitofs import controlclient, lastword
 from cognitofs.control import MountStatus, State
 from cognitofs.errors import CognitoFSError, MountpointBusy, NotMounted, Stalled
 from cognitofs.runtime import sockets
@@ -81,8 +81,11 @@ def known_mounts(base: Path, environ: Mapping[str, str]) -> tuple[MountStatus, .
 def left_behind(files: StateFiles) -> MountStatus:
     """Return what a state directory without a process tells: whose it is, and what is unsent.
 
-    Counts the files of the spool: what S3 has is no longer in it.
+    After a crash that is the files of the spool: what S3 has is no longer in it.
     """
+    last = lastword.read(files)
+    if last is not None:
+        return last
     note = note_in(files) or Note(pid=0)
     binding = binding_in(files)
     sizes = unsent_sizes(files)

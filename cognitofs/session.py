@@ -22,7 +22,7 @@ from typing import NoReturn
 import pyfuse3
 import trio
 
-from cognitofs import controlserver, preflight, runtime, where
+from cognitofs import controlserver, lastword, preflight, runtime, where
 from cognitofs.auth.account import Account, open_account
 from cognitofs.config import MountOptions, Profile
 from cognitofs.control import MountReport
@@ -126,6 +126,7 @@ def _first_leaf(group: BaseExceptionGroup[CognitoFSError]) -> CognitoFSError:
 async def _serve(mount: _Mount) -> int:
     """Build, serve and drain; return the exit code."""
     store = _store(mount)
+    lastword.forget(mount.state.files)
     async with trio.open_nursery() as nursery:
         findings = await preflight.examine(store, mount.account.s3_uri)
         rig = _rig(mount, store, may_write=findings.may_write)
@@ -146,12 +147,21 @@ async def _serve(mount: _Mount) -> int:
         await _mounted(mount, filesystem, face, notices)
         code = await _drained(mount, filesystem, face)
         if code == PENDING_LEFT:
+            _leave_word(mount, face)
             _end_at_once(socket, code)
         nursery.cancel_scope.cancel()
     _close_journal(mount, rig.journal)
     rig.cache.close()
     store.close()
     return code
+
+
+def _leave_word(mount: _Mount, face: RunningMount) -> None:
+    """Let `cognitofs status` tell, without a process, what is left and why."""
+    try:
+        lastword.write(mount.state.files, face.status())
+    except OSError as exc:
+        _log.warning("The last status could not be kept: %s", exc.strerror)
 
 
 def _end_at_once(socket: Path, code: int) -> NoReturn:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from cognitofs import lastword
 from cognitofs.control import MountStatus
 from cognitofs.controlserver import listen, serve
 from cognitofs.errors import MountpointBusy, NotMounted
@@ -118,3 +119,22 @@ def test_a_path_belongs_to_the_innermost_mount_around_it():
     assert mount_of(Path("/m/inner/a"), (outer, drained)) == outer
     with pytest.raises(NotMounted):
         mount_of(Path("/m2"), (outer, inner))
+
+
+def test_the_last_word_of_a_mount_says_what_is_left_and_that_a_person_is_needed(tmp_path):
+    with StateDirectory.open(tmp_path, ADA, Note("/home/ada/cloud", "work", "ada")) as held:
+        held.files.journal.touch()
+        status = MountStatus(
+            mountpoint="/home/ada/cloud", pid=1, state="conflict", conflict_files=1, pending_files=1
+        )
+        lastword.write(held.files, status)
+    [left] = known_mounts(tmp_path, {})
+    assert (left.mounted, left.pid, left.state) == (False, 0, "unmounted")
+    assert (left.conflict_files, left.needs_person) == (1, True)
+
+
+def test_a_mount_that_runs_again_speaks_for_itself(tmp_path):
+    with StateDirectory.open(tmp_path, ADA, Note("/home/ada/cloud", "work", "ada")) as held:
+        lastword.write(held.files, MountStatus(conflict_files=1))
+        lastword.forget(held.files)
+        assert lastword.read(held.files) is None
