@@ -10,6 +10,9 @@ INVARIANT: `touched` are the ranges that differ from the base; what is held besi
 
 from dataclasses import replace
 
+import trio
+
+from cognitofs.errors import Changed, SpoolDamaged, SpoolError
 from cognitofs.fs.rig import Rig
 from cognitofs.spool.extents import ExtentMap
 from cognitofs.spool.seal import new_txid
@@ -21,6 +24,9 @@ from cognitofs.transfer.readahead import Window
 from cognitofs.transfer.upload import Upload
 from cognitofs.tree.attributes import new_headers, write_attributes
 from cognitofs.tree.inodes import Inode
+
+NEWS = 60.0
+"""Seconds that a reader waits for the answer to a commit."""
 
 _END = 1 << 63
 
@@ -38,6 +44,8 @@ class Content:
         self.low_water = 0
         self.multipart: Multipart | None = None
         self.upload: Upload | None = None
+        self.may_stream = True
+        self._lent: SpoolFile | None = None
 
     @property
     def size(self) -> int:
@@ -53,15 +61,41 @@ class Content:
 
     async def read(self, start: int, stop: int, window: Window | None = None) -> bytes:
         """Return bytes [start, stop), cut at the end of the file."""
-        stop = min(stop, self.size)
-        if start >= stop:
-            return b""
+        while True:
+            end = min(stop, self.size)
+            if start >= end:
+                return b""
+            spool, base = self.spool, self.base
+            try:
+                data = await self._read_now(start, end, window)
+            except (Changed, SpoolDamaged):
+                is_same = self.spool is spool and self.base is base
+                if is_same and not await self._has_news_of_our_commit():
+                    raise
+                continue
+            # Else S3 acknowledged the file meanwhile: its spool file may be given up by now.
+            if self.spool is spool and self.base is base:
+                return data
+
+    async def _has_news_of_our_commit(self) -> bool:
+        """Wait for a commit of ours, which may be what took the base's place on S3."""
+        upload = self.upload
+        if upload is None or upload.is_settled or upload.is_parked or not upload.commit_was_sent:
+            return False
+        with trio.move_on_after(NEWS) as patience:
+            await upload.wait_change()
+        return not patience.cancelled_caught
+
+    async def _read_now(self, start: int, stop: int, window: Window | None) -> bytes:
         spool, base, limit = self.spool, self.base, self.base_limit
         if spool is None and base is not None and stop <= limit:
             return await self.rig.reader.read(base, start, stop, window)
-        if spool is not None and spool.held.covers(start, stop):
-            return await spool.read(start, stop)
-        return await self._overlay(spool, base, limit, start, stop)
+        if spool is None:
+            return await self._overlay(None, base, limit, start, stop)
+        with spool.in_use():
+            if spool.held.covers(start, stop):
+                return await spool.read(start, stop)
+            return await self._overlay(spool, base, limit, start, stop)
 
     async def _overlay(
         self, spool: SpoolFile | None, base: ObjectInfo | None, limit: int, start: int, stop: int
@@ -80,12 +114,24 @@ class Content:
         return bytes(buffer)
 
     async def fetch_whole(self) -> None:
-        """Bring all bytes here: the object is about to go, but the file is still open."""
+        """Bring all bytes here: the object is about to go, but the file is still open.
+
+        They are ours from then on: should the file keep its name, it needs no base any more.
+        """
         if self.base is None:
             return
         spool = self.spool = self.spool or self.rig.spools.create()
         for gap in spool.held.gaps(0, min(self.base_limit, self.size)):
             await spool.write(gap.start, await self.read(gap.start, gap.stop))
+        self.touched.add(0, min(self.base_limit, self.size))
+        self.base_limit = 0
+
+    def lend(self, spool: SpoolFile | None) -> SpoolFile | None:
+        """Give the name of *spool* away; if it is ours, we only read it from now on."""
+        if spool is None or spool is not self.spool:
+            return spool
+        self._lent = spool
+        return spool.hand_over()
 
     # -- writing ----------------------------------------------------------------------------------
 
@@ -97,7 +143,13 @@ class Content:
         spool = await self._writable(start)
         if self.multipart is not None:
             self.multipart.touch(start, stop)
-        await spool.write(start, data)
+        try:
+            await spool.write(start, data)
+        except SpoolError:
+            # Some of it may lie there now, so what was the base's is not any more.
+            for extent in spool.held.within(start, stop):
+                self._note_touched(extent.start, extent.stop)
+            raise
         self._note_touched(start, stop)
         self._resize(max(self.size, stop))
         self._stream(spool)
@@ -125,6 +177,10 @@ class Content:
             self.spool = self.rig.spools.create()
         if self._is_sealed() and self.upload is not None and start < self.upload.seal.size:
             self.spool = await self.spool.clone()
+        elif self.spool is self._lent:
+            lent, self._lent = self.spool, None
+            self.spool = await lent.clone()
+            lent.discard()
         return self.spool
 
     def _is_sealed(self) -> bool:
@@ -144,7 +200,8 @@ class Content:
     def _stream(self, spool: SpoolFile) -> None:
         """Send full parts of a new file while it is written: only what has no base."""
         uploader = self.rig.uploader
-        if self.base_limit or self.size <= uploader.ladder.first or self._has_upload():
+        is_small = self.size <= uploader.ladder.first
+        if is_small or self.base_limit or self._has_upload() or not self.may_stream:
             return
         if self.multipart is None:
             self.multipart = uploader.multipart(

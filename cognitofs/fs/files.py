@@ -6,6 +6,9 @@ and the last release return. Names are `mutations.py`'s, bytes are `content.py`'
 INVARIANT: an inode with an OpenFile is pinned; the OpenFile goes when nothing refers to it.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import trio
 
 from cognitofs.errors import CognitoFSError
@@ -45,6 +48,17 @@ class Files:
             self._files[inode] = found
             inode.pins += 1
         return found
+
+    @contextmanager
+    def using(self, inode: Inode) -> Iterator[OpenFile]:
+        """Work on the file of *inode* without a handle; nobody else gets another one meanwhile."""
+        file = self.of(inode)
+        file.users += 1
+        try:
+            yield file
+        finally:
+            file.users -= 1
+            self.drop(file)
 
     def drop(self, file: OpenFile) -> None:
         """Forget a file that nothing refers to; any other stays."""
@@ -94,7 +108,7 @@ class Files:
                     done = await upload.wait_done(
                         stall=promises.stall_timeout, auth_wait=promises.auth_wait
                     )
-                    upload = None if done is not None else file.upload
+                    upload = None if done is not None else await file.newest_upload()
             except CognitoFSError:
                 await file.make_durable()
                 raise
@@ -103,13 +117,13 @@ class Files:
         """Close a handle; the last one publishes what no FLUSH has sealed."""
         file.handles -= 1
         file.writers -= writable
-        if not file.handles and file.dirty and not file.unlinked:
-            try:
-                await file.publish(durable=not self._waits_for_s3)
-            except CognitoFSError:
-                await file.make_durable()
-                raise
-        self.drop(file)
+        with self.using(file.inode):
+            if not file.handles and file.dirty and not file.unlinked:
+                try:
+                    await file.publish(durable=not self._waits_for_s3)
+                except CognitoFSError:
+                    await file.make_durable()
+                    raise
 
     async def seal_deferred(self) -> None:
         """Publish the empty files whose RELEASE the kernel did not send before the umount."""
@@ -126,10 +140,10 @@ class Files:
     def rewritten(self, old: ObjectInfo | None, new: ObjectInfo, headers: ObjectHeaders) -> None:
         """Take over an object that got other headers by self-copy: its content is the same."""
         inode = self._rig.table.find(new.key)
-        if inode is None or inode.unsent:
+        if inode is None:
             return
         if old is None:
-            inode.headers = headers
+            inode.headers = inode.headers if inode.unsent else headers
         elif inode.remote is not None and inode.remote.etag == old.etag:
             inode.remote, inode.headers = new, headers
             self._rig.cache.rename(old, new)

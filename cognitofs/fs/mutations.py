@@ -9,7 +9,8 @@ removal of markers, which hold nothing.
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import trio
 
@@ -20,8 +21,10 @@ from cognitofs.errors import (
     NoSuchEntry,
     NotADirectory,
     NotEmpty,
+    NotFound,
     OtherFileSystem,
     PreconditionFailed,
+    Transient,
 )
 from cognitofs.fs.content import next_headers
 from cognitofs.fs.files import Files
@@ -30,6 +33,7 @@ from cognitofs.fs.rig import Rig
 from cognitofs.store.interface import Expect, ObjectInfo
 from cognitofs.store.records import TXID
 from cognitofs.transfer.copies import copy_object
+from cognitofs.transfer.leftovers import remove_ours
 from cognitofs.tree.attributes import SYMLINK_MAXIMUM, Attributes, Kind
 from cognitofs.tree.inodes import Inode
 from cognitofs.tree.names import check_key
@@ -68,7 +72,12 @@ class Mutations:
         if not 0 < len(data) <= SYMLINK_MAXIMUM:
             raise InvalidArgument("A link's target has 1 to 4095 bytes.")
         file = await self._make(parent, name, Kind.SYMLINK, 0o777)
-        await file.write(0, data)
+        with self._files.using(file.inode):
+            try:
+                await file.write(0, data)
+            except BaseException:
+                self._rig.namespace.removed(file.inode)
+                raise
         return file
 
     async def _make(self, parent: Inode, name: str, kind: Kind, mode: int) -> OpenFile:
@@ -93,44 +102,33 @@ class Mutations:
         inode = await self._rig.namespace.lookup(parent, name)
         if inode.is_directory:
             raise IsADirectory("It is a directory; use rmdir.")
-        async with self._nameless(inode):
-            if inode.remote is not None:
-                await self._keep_visible(parent, inode)
-                await self._delete(inode.remote)
-        self._rig.namespace.removed(inode)
-
-    @asynccontextmanager
-    async def _nameless(self, *inodes: Inode | None) -> AsyncIterator[None]:
-        """Stop sending files while their names are taken away on S3.
-
-        When the block fails they are sent again as if nothing had happened; else they lose their
-        names, and only open handles keep their bytes.
-        """
-        files = [self._files.find(inode) for inode in inodes if inode is not None]
-        async with AsyncExitStack() as stack:
-            for file in files:
-                if file is not None:
-                    await stack.enter_async_context(self._stopped(file))
-                    await self._keep_for_handles(file)
-            yield
-            for file in files:
-                if file is not None:
-                    await file.forget_name()
-        for file in files:
-            if file is not None:
-                self._files.drop(file)
+        with self._files.using(inode) as file:
+            async with self._stopped(file):
+                await file.settle_doubts()
+                await self._keep_for_handles(file)
+                if file.stands_for is not None:
+                    await self._keep_visible(parent, inode.key, inode)
+                    await self._delete(file.stands_for)
+                for key, txid in file.leaves:
+                    await remove_ours(self._rig.store, key, (txid,))
+                self._rig.namespace.removed(inode)
+                await file.forget_name()
 
     @asynccontextmanager
     async def _stopped(self, file: OpenFile) -> AsyncIterator[None]:
-        """Hold the file's lock with nothing under way; what was stopped is sent again after."""
+        """Hold the file's lock with nothing under way; what was stopped is sent again after.
+
+        So when the block fails all is as before, unless it took the file's name away.
+        """
         async with file.lock:
-            must_send = await file.stop_sending()
             try:
+                await file.stop_sending()
                 yield
             finally:
-                if must_send and not file.unlinked:
+                if file.must_send_again:
                     with trio.CancelScope(shield=True):
                         await file.send_again(durable=self._rig.promises.sync != "close")
+                file.rewrite_headers_if_changed()
 
     async def _keep_for_handles(self, file: OpenFile) -> None:
         """Fetch what open handles may still want to read, up to a size."""
@@ -142,6 +140,16 @@ class Mutations:
             await self._rig.store.delete(remote.key, expect=remote.etag)
         except PreconditionFailed:
             _log.warning("%r was changed by somebody else; their version stays.", remote.key)
+        except Transient:
+            if await self._is_there(remote):
+                raise
+
+    async def _is_there(self, remote: ObjectInfo) -> bool:
+        """Tell whether that version is still there after a delete that was not answered."""
+        try:
+            return (await self._rig.store.head(remote.key)).info.etag == remote.etag
+        except NotFound:
+            return False
 
     async def rmdir(self, parent: Inode, name: str) -> None:
         """Remove an empty directory; one with hidden keys is not empty."""
@@ -149,13 +157,15 @@ class Mutations:
         inode.require_directory()
         if await self._rig.directories.has_children(inode):
             raise NotEmpty("The directory is not empty.")
-        async with self._nameless(inode):
-            await self._keep_visible(parent, inode)
-            await self._rig.store.delete(inode.key)
-        self._rig.namespace.removed(inode)
+        with self._files.using(inode) as file:
+            async with self._stopped(file):
+                await self._keep_visible(parent, inode.key, inode)
+                await self._rig.store.delete(inode.key)
+                self._rig.namespace.removed(inode)
+                await file.forget_name()
 
-    async def _keep_visible(self, parent: Inode, leaving: Inode) -> None:
-        """Write the marker of *parent* if it has none and *leaving* is its last child."""
+    async def _keep_visible(self, parent: Inode, key: str, leaving: Inode) -> None:
+        """Write the marker of *parent* if it has none and *key* is its last child."""
         namespace = self._rig.namespace
         if parent.parent is None or parent.unsent or namespace.has_marker(parent):
             return
@@ -163,7 +173,7 @@ class Mutations:
             return
         prefix = parent.key
         page = await self._rig.store.list_page(prefix, delimiter="", limit=3)
-        others = [k for found in page.objects if not _belongs(k := found.key, leaving)]
+        others = [found for found in page.objects if not _belongs(found.key, key)]
         if others:  # a sibling, or the marker itself
             return
         headers = next_headers(parent)
@@ -184,26 +194,61 @@ class Mutations:
         _check_rename(inode, target, replace=replace)
         check_key(new_parent.key + new_name, self._rig.promises.prefix_bytes)
         await namespace.describe(inode)
-        file = self._files.of(inode)
-        try:
+        place = _Place(new_parent, new_name)
+        with self._files.using(inode) as file:
             async with self._stopped(file):
-                async with self._nameless(target):
-                    await self._move_object(file, parent, new_parent.key + new_name, target)
-                namespace.moved(inode, new_parent, new_name)
-        finally:
-            self._files.drop(file)
+                if file.content.base is None:
+                    await self._rename_unsent(file, parent, place, target)
+                else:
+                    await self._rename_object(file, parent, place, target)
 
-    async def _move_object(
-        self, file: OpenFile, parent: Inode, key: str, target: Inode | None
+    async def _rename_unsent(
+        self, file: OpenFile, parent: Inode, place: "_Place", target: Inode | None
     ) -> None:
-        """Bring the object to its new key; what is not on S3 yet needs none."""
-        old = file.inode.remote
-        if old is None:
-            file.replaces = target.remote if target is not None else None
+        """Rename what S3 does not have: an entry of the journal, which its next seal replaces."""
+        inode, old_key = file.inode, file.inode.key
+        if file.replaces is not None:  # else that version would come back under the old name
+            await self._keep_visible(parent, old_key, inode)
+            await self._delete(file.replaces)
+        if not file.must_send_again:  # nor shall what it took the place of in the journal
+            await file.forget_replaced()
+        async with self._giving_way(target) as over:
+            file.renamed(old_key, over)
+            self._rig.namespace.moved(inode, place.parent, place.name)
+
+    async def _rename_object(
+        self, file: OpenFile, parent: Inode, place: "_Place", target: Inode | None
+    ) -> None:
+        """Copy the object, then delete the old one; when that fails both names are there."""
+        await file.settle_doubts()
+        inode, old, old_key = file.inode, file.content.base, file.inode.key
+        assert old is not None, "it is on S3"
+        async with self._giving_way(target) as over:
+            expect: Expect = "absent"
+            if over is not None:
+                await over.settle_doubts()
+                expect = over.stands_for.etag if over.stands_for is not None else "absent"
+            await self._copy_to(inode, old, place.parent.key + place.name, expect)
+            self._rig.namespace.moved(inode, place.parent, place.name)
+            if over is not None:
+                await over.forget_name()
+        try:
+            await self._keep_visible(parent, old_key, inode)
+            await self._delete(old)
+        except BaseException:
+            self._rig.namespace.doubt(parent, old_key)
+            raise
+
+    @asynccontextmanager
+    async def _giving_way(self, target: Inode | None) -> AsyncIterator[OpenFile | None]:
+        """Stop sending what a rename replaces, and keep its bytes for those who have it open."""
+        if target is None:
+            yield None
             return
-        await self._copy_to(file.inode, old, key, _expect(target))
-        await self._keep_visible(parent, file.inode)
-        await self._delete(old)
+        with self._files.using(target) as file:
+            async with self._stopped(file):
+                await self._keep_for_handles(file)
+                yield file
 
     async def _copy_to(self, inode: Inode, old: ObjectInfo, key: str, expect: Expect) -> None:
         """Copy the object to its new key, with the mode and times it has by now."""
@@ -221,8 +266,16 @@ class Mutations:
         self._rig.cache.rename(old, inode.remote)
 
 
-def _belongs(key: str, leaving: Inode) -> bool:
-    return key == leaving.key or (leaving.is_directory and key.startswith(leaving.key))
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a rename leads."""
+
+    parent: Inode
+    name: str
+
+
+def _belongs(key: str, leaving: str) -> bool:
+    return key == leaving or (leaving.endswith("/") and key.startswith(leaving))
 
 
 def _check_rename(inode: Inode, target: Inode | None, *, replace: bool) -> None:
@@ -234,7 +287,3 @@ def _check_rename(inode: Inode, target: Inode | None, *, replace: bool) -> None:
         raise NotADirectory("The target is not a directory.")
     if inode.is_directory:
         raise OtherFileSystem("A directory is renamed by copying; mv does that by itself.")
-
-
-def _expect(target: Inode | None) -> Expect:
-    return "absent" if target is None or target.remote is None else target.remote.etag

@@ -6,10 +6,12 @@ what follows when S3 acknowledges it. The bytes themselves are `content.py`'s.
 `lock` serialises writes, truncates, seals and renames of the file; reads take no lock.
 INVARIANT: at most one upload of a file is under way; a newer seal takes the place of an older one
 in one journal transaction, and inherits what was sent of it where the bytes are the same.
+INVARIANT: what was stopped for a seal that then fails is under way again.
 """
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import trio
@@ -18,9 +20,10 @@ from cognitofs.fs.content import Content, header_change, next_headers
 from cognitofs.fs.rig import Rig
 from cognitofs.spool.extents import ExtentMap
 from cognitofs.spool.seal import Seal
+from cognitofs.spool.spoolfile import SpoolFile
 from cognitofs.store.interface import ETag, Expect, ObjectHeaders, ObjectInfo
 from cognitofs.transfer.headerwriter import HeaderWriter
-from cognitofs.transfer.multipart import Multipart
+from cognitofs.transfer.leftovers import find_ours
 from cognitofs.transfer.upload import Upload
 from cognitofs.tree.attributes import Attributes, read_attributes
 from cognitofs.tree.inodes import Inode
@@ -30,6 +33,8 @@ class OpenFile:
     """The file of *inode*; a directory's marker and a symlink are files here too.
 
     `replaces` is the version that a rename put this file in place of before S3 has ours.
+    `users` counts calls that work on it without a handle. `doubts` are the txids of stopped
+    commits that may have happened under this name, `leaves` those under earlier names.
     """
 
     def __init__(
@@ -44,12 +49,17 @@ class OpenFile:
         self.lock = trio.Lock()
         self.handles = 0
         self.writers = 0
+        self.users = 0
         self.dirty = False
         self.was_written = False
         self.mtime_is_set = False
         self.deferred: Seal | None = None
         self.replaces: ObjectInfo | None = None
         self.unlinked = False
+        self.doubts: tuple[str, ...] = ()
+        self.leaves: tuple[tuple[str, str], ...] = ()
+        self._stopped: Upload | None = None
+        self._replaced: dict[str, SpoolFile | None] = {}
         self._rig = rig
         self._headers = headers
         self._when_unneeded = when_unneeded
@@ -63,7 +73,13 @@ class OpenFile:
     @property
     def is_needed(self) -> bool:
         """Tell whether anything still refers to it."""
-        return bool(self.handles or self.dirty or self.deferred or self.upload)
+        is_unsent = bool(self.dirty or self.deferred) and not self.unlinked
+        return bool(self.handles or self.users or self.upload) or is_unsent
+
+    @property
+    def stands_for(self) -> ObjectInfo | None:
+        """The version that the name stands for on S3, if any: ours, or the one we replace."""
+        return self.content.base or self.replaces
 
     # -- changing ---------------------------------------------------------------------------------
 
@@ -77,9 +93,11 @@ class OpenFile:
     async def truncate(self, size: int) -> None:
         """Cut or extend to *size* bytes."""
         async with self.lock:
+            if size == self.content.size:
+                return  # and nothing to send
             if size == 0:
                 self.was_written = False
-                await self._drop_stream()
+                self._drop_stream()
             await self.content.truncate(size)
             self.mark_dirty()
 
@@ -99,8 +117,9 @@ class OpenFile:
         async with self.lock:
             if self.dirty and not self.content.size and not self.was_written:
                 if self.deferred is None and not self.unlinked:
-                    seal = await self._freeze()
-                    await self._record(seal, durable=True)
+                    with self._going_on():
+                        seal = await self._freeze()
+                        await self._record(seal, durable=True)
                     self.deferred = seal
                 return None
             return await self._seal(durable=durable)
@@ -113,11 +132,12 @@ class OpenFile:
     async def _seal(self, *, durable: bool) -> Upload | None:
         if not self.dirty or self.unlinked:
             return self.upload
-        seal = await self._freeze()
         content = self.content
-        if durable and content.spool is not None and seal.has_spool:
-            await content.spool.make_durable()
-        await self._record(seal, durable=durable)
+        with self._going_on():
+            seal = await self._freeze()
+            if durable and content.spool is not None and seal.has_spool:
+                await content.spool.make_durable()
+            await self._record(seal, durable=durable)
         self.dirty, self.deferred = False, None
         content.touched_since_seal = ExtentMap()
         content.low_water = seal.size
@@ -127,27 +147,52 @@ class OpenFile:
         return content.upload
 
     async def _record(self, seal: Seal, *, durable: bool) -> None:
-        """Journal *seal* in place of what it supersedes; the old spool file goes then."""
-        old = self.content.upload
-        replaced = [self.deferred.id] if self.deferred is not None else []
-        if old is not None and old.state == "off":
-            replaced.append(old.seal.id)
-        await self._rig.journal.seal(seal, replaces=replaced, durable=durable)
-        if old is None or old.state != "off" or old.spool is None:
+        """Journal *seal* in place of all that it replaces; their spool files go then."""
+        multipart = self.content.multipart
+        await self._rig.journal.seal(
+            seal,
+            replaces=(*self._replaced, *((self.deferred.id,) if self.deferred else ())),
+            continues=None if multipart is None else multipart.continued,
+            durable=durable,
+        )
+        self._stopped = None
+        self._replaced.pop(seal.id, None)
+        self._discard_replaced()
+
+    def _discard_replaced(self) -> None:
+        replaced, self._replaced = self._replaced, {}
+        for spool in replaced.values():
+            if spool is not None and spool is not self.content.spool:
+                spool.discard()
+
+    @contextmanager
+    def _going_on(self) -> Iterator[None]:
+        """Send what was stopped again when the block fails: its seal is still the newest."""
+        try:
+            yield
+        except BaseException:
+            self._go_on()
+            raise
+
+    def _go_on(self) -> None:
+        old, self._stopped = self._stopped, None
+        if old is None or old.seal.key != self.inode.key:
             return
-        if old.spool is not self.content.spool:
-            old.spool.discard()
+        content = self.content
+        multipart = content.multipart if content.multipart is old.multipart else None
+        if multipart is not None:
+            content.multipart = None
+        self._replaced.pop(old.seal.id, None)
+        content.upload = self._rig.uploader.submit(old.seal, old.spool, multipart, self)
+        content.upload.unsettled = old.unsettled
+        content.upload.commit_was_sent = old.commit_was_sent
 
     async def _freeze(self) -> Seal:
         """Describe the content as it is now; an upload under way is stopped or waited for."""
         content = self.content
-        supersedes = await self._stop_upload()
+        await self._stop_upload()
         await self._headers.settle(self.inode.key)
-        if content.multipart is not None:
-            headers = content.multipart.headers
-            self._show_mtime_of(headers)
-        else:
-            headers = next_headers(self.inode)
+        headers = self._next_headers()
         spool = content.spool
         assert spool is not None or not content.size, "what is sealed lies in the spool"
         if spool is not None:
@@ -162,8 +207,17 @@ class OpenFile:
             expect=self._expect(),
             headers=headers,
             has_spool=spool is not None and content.size > 0,
-            supersedes=supersedes,
+            supersedes=self.doubts,
+            leaves=self.leaves,
         )
+
+    def _next_headers(self) -> ObjectHeaders:
+        """Return the headers of the next commit; those of a stream went ahead of its bytes."""
+        if self.content.multipart is None:
+            return next_headers(self.inode)
+        headers = self.content.multipart.headers
+        self._show_mtime_of(headers)
+        return headers
 
     def _show_mtime_of(self, headers: ObjectHeaders) -> None:
         """Show the mtime that S3 will show: a stream's headers went ahead of its last write."""
@@ -178,33 +232,38 @@ class OpenFile:
         return read_attributes(headers, info, defaults, is_marker=False)
 
     def _expect(self) -> Expect:
-        base = self.content.base or self.replaces
+        base = self.stands_for
         return base.etag if base is not None else "absent"
 
-    async def _stop_upload(self) -> tuple[str, ...]:
-        """Stop the upload under way; return the txids whose commit may have happened."""
+    async def _stop_upload(self) -> None:
+        """Stop the upload under way; what was sent of it is kept where it may be gone on with."""
         upload = self.upload
         if upload is None or not await self._rig.uploader.cancel(upload):
-            return ()
-        txids = upload.seal.supersedes
-        if upload.unsettled is not None:
-            txids += (upload.seal.txid,)
+            return
+        self._stopped = upload
+        self._replaced[upload.seal.id] = upload.spool
+        self.doubts = upload.seal.supersedes
+        if upload.commit_was_sent:
+            self.doubts += (upload.seal.txid,)
         multipart = upload.multipart
-        may_go_on = upload.spool is self.content.spool and upload.unsettled is None
-        if multipart is not None:
-            if may_go_on and multipart.key == self.inode.key:
-                self.content.multipart = multipart
-            else:
-                self._abort_soon(multipart)
-        return txids
+        if multipart is None:
+            return
+        # Its headers, and the txid in them, are fixed: no two commits may share them.
+        may_go_on = upload.spool is self.content.spool and not upload.commit_was_sent
+        if may_go_on and multipart.key == self.inode.key:
+            self.content.multipart = multipart
+        else:
+            self._rig.uploader.abort(multipart)
 
-    async def _drop_stream(self) -> None:
+    def _drop_stream(self) -> None:
         multipart, self.content.multipart = self.content.multipart, None
         if multipart is not None:
-            await self._rig.uploader.abort(multipart)
+            self._rig.uploader.abort(multipart)
 
-    def _abort_soon(self, multipart: Multipart) -> None:
-        self._rig.uploader.nursery.start_soon(self._rig.uploader.abort, multipart)
+    async def newest_upload(self) -> Upload | None:
+        """Return the upload under way, also when it is just taking the place of another."""
+        async with self.lock:
+            return self.upload
 
     async def make_durable(self) -> None:
         """Return when what was sealed survives a power cut: S3 has not answered."""
@@ -234,6 +293,7 @@ class OpenFile:
             content.spool = None
         inode.unsent = self.dirty and not self.unlinked
         content.upload = self.replaces = None
+        self.doubts, self.leaves = (), ()
         self._rig.namespace.confirmed(inode)
         self.rewrite_headers_if_changed()
         self._when_unneeded(self)
@@ -244,9 +304,10 @@ class OpenFile:
             self.inode.remote = info
 
     def rewrite_headers_if_changed(self) -> None:
-        """Send mode and times again when they were set after the upload had begun."""
+        """Send mode and times again when they are not those that S3 has."""
         inode = self.inode
-        if inode.headers is None or self.dirty or self.unlinked:
+        is_sent = inode.is_directory or inode.remote is not None
+        if inode.headers is None or self.dirty or self.unlinked or not is_sent:
             return
         carried = self._attributes_in(inode.headers)
         if (carried.mode, carried.mtime_ns) != (inode.attributes.mode, inode.attributes.mtime_ns):
@@ -258,33 +319,86 @@ class OpenFile:
     # The caller holds the lock and brackets what it does on S3:
     # `stop_sending`, then `send_again` (the name stays, or is another) or `forget_name`.
 
-    async def stop_sending(self) -> bool:
-        """Stop everything under way; True when sealed content must be sent again."""
+    async def stop_sending(self) -> None:
+        """Stop everything under way."""
         await self._stop_upload()
         await self._headers.settle(self.inode.key)
-        await self._drop_stream()
-        # An upload that was committed after all is no longer here.
-        return self.content.upload is not None or self.deferred is not None
+        self._drop_stream()
+
+    @property
+    def must_send_again(self) -> bool:
+        """Tell whether sealed content was stopped: the journal has it, S3 not."""
+        return not self.unlinked and (self._stopped is not None or self.deferred is not None)
 
     async def send_again(self, *, durable: bool) -> None:
-        """Seal and send what was stopped, under the name the inode has now."""
-        self.mark_dirty()
-        await self._seal(durable=durable)
+        """Send what was stopped, under the name the inode has now; what is unsealed stays so."""
+        stopped, deferred = self._stopped, self.deferred
+        if stopped is not None:
+            seal = self._as_now(stopped.seal)
+            with self._going_on():
+                await self._record(seal, durable=durable)
+            self.content.upload = self._rig.uploader.submit(seal, stopped.spool, None, self)
+        elif deferred is not None:
+            self.deferred = self._as_now(deferred)
+            await self._record(self.deferred, durable=True)
 
-    async def forget_name(self) -> None:
-        """Send nothing any more: the name is gone. Handles keep the bytes."""
-        self.unlinked = True
-        self.dirty = False
+    def _as_now(self, seal: Seal) -> Seal:
+        """Return the same content for the name and the version that the inode has now."""
+        return replace(
+            seal,
+            key=self.inode.key,
+            base=self.content.base,
+            expect=self._expect(),
+            headers=next_headers(self.inode),
+            supersedes=self.doubts,
+            leaves=self.leaves,
+        )
+
+    async def settle_doubts(self) -> None:
+        """Ask S3 whether a stopped commit happened; if so it is the version we stand for."""
+        if self.inode.is_directory:
+            return
+        found = await find_ours(self._rig.store, self.inode.key, self.doubts)
+        self.doubts = ()
+        if found is not None:
+            self._take_over(found.info, found.headers)
+
+    def renamed(self, old_key: str, target: "OpenFile | None") -> None:
+        """Take note of another name: that of *target*, whose content ends when ours is sealed."""
+        self.leaves += tuple((old_key, txid) for txid in self.doubts)
+        self.doubts, self.replaces = (), None
+        if target is None:
+            return
+        self.doubts = target.doubts
+        self.replaces = target.stands_for if self.content.base is None else None
+        self.leaves += target.leaves
+        rows = target.give_up()
+        self._replaced |= {id_: target.content.lend(spool) for id_, spool in rows.items()}
+
+    def give_up(self) -> dict[str, SpoolFile | None]:
+        """Send nothing any more: the name is gone, handles keep the bytes.
+
+        Returns the journal's rows of this file and their spool files; the caller removes both.
+        """
+        replaced, self._replaced = self._replaced, {}
+        if self.deferred is not None:
+            replaced[self.deferred.id] = None
+        self.unlinked, self.dirty, self.deferred = True, False, None
         self.inode.unsent = False
         content = self.content
-        upload, content.upload = content.upload, None
-        for seal in (self.deferred, upload.seal if upload is not None else None):
-            if seal is not None:
-                await self._rig.journal.finish(seal.id)
-        self.deferred = None
-        spool = upload.spool if upload is not None else None
-        if spool is not None and spool is not content.spool:
-            spool.discard()
+        content.upload, content.may_stream, self._stopped = None, False, None
+        return replaced
+
+    async def forget_name(self) -> None:
+        """Send nothing any more, and forget what the journal has."""
+        self._replaced = self.give_up()
+        await self.forget_replaced()
+
+    async def forget_replaced(self) -> None:
+        """Forget what the journal has in place of our next seal."""
+        for id_ in self._replaced:
+            await self._rig.journal.finish(id_)
+        self._discard_replaced()
 
     def close(self) -> None:
         """Give up the spool file: nothing refers to it any more."""

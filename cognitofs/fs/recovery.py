@@ -56,21 +56,23 @@ class Recovered:
 
 async def recover(rig: Rig, files: Files) -> Recovered:
     """Bring back everything the journal names. The uploader must be running."""
-    uploads = {upload.id: upload for upload in rig.journal.uploads()}
+    uploads = rig.journal.uploads()
     known: set[str] = set()
     missing: list[PendingFile] = []
     count = size = 0
     for pending in rig.journal.pending():
-        known.add(pending.seal.id)
-        spool = _open_spool(rig, pending.seal)
-        if pending.seal.has_spool and spool is None:
-            if not await _is_on_s3(rig, pending.seal):
+        seal = pending.seal
+        if seal.has_spool:
+            known.add(seal.id)
+        spool = _open_spool(rig, seal)
+        if seal.has_spool and spool is None:
+            if not await _is_on_s3(rig, seal):
                 missing.append(pending)
             continue
-        multipart = _resumed(rig, pending.seal, uploads.pop(pending.seal.id, None))
-        _restore(rig, files, pending.seal, spool, multipart)
-        count, size = count + 1, size + pending.seal.size
-    for upload in uploads.values():
+        multipart = _resumed(rig, seal, uploads)
+        _restore(rig, files, seal, spool, multipart)
+        count, size = count + 1, size + seal.size
+    for upload in uploads:
         _abort(rig, upload)
     for key, etag, headers in rig.journal.attributes():
         files.headers.resume(key, etag, headers)
@@ -99,28 +101,28 @@ async def _is_on_s3(rig: Rig, seal: Seal) -> bool:
     return False
 
 
-def _resumed(rig: Rig, seal: Seal, upload: OpenUpload | None) -> Multipart | None:
-    if upload is None:
-        return None
-    multipart = rig.uploader.multipart(seal.id, seal.key, seal.headers)
-    multipart.resume(upload.upload_id, upload.parts)
-    if upload.key != seal.key:
-        rig.uploader.nursery.start_soon(rig.uploader.abort, multipart)
-        return None
-    return multipart
+def _resumed(rig: Rig, seal: Seal, uploads: list[OpenUpload]) -> Multipart | None:
+    """Return the multipart upload to go on with, taken out of *uploads*."""
+    for upload in uploads:
+        if upload.id == seal.id and upload.key == seal.key:
+            uploads.remove(upload)
+            multipart = rig.uploader.multipart(seal.id, seal.key, seal.headers)
+            multipart.resume(upload.upload_id, upload.parts)
+            return multipart
+    return None
 
 
 def _abort(rig: Rig, upload: OpenUpload) -> None:
-    """Drop the multipart upload of a file that was never sealed."""
+    """Drop a multipart upload that no seal goes on with."""
     multipart = rig.uploader.multipart(upload.id, upload.key, _NO_HEADERS)
     multipart.resume(upload.upload_id, ())
-    rig.uploader.nursery.start_soon(rig.uploader.abort, multipart)
+    rig.uploader.abort(multipart)
 
 
 def _restore(
     rig: Rig, files: Files, seal: Seal, spool: SpoolFile | None, multipart: Multipart | None
 ) -> None:
-    inode = _place(rig, seal)
+    inode = _place(rig, files, seal)
     file = files.of(inode)
     content = file.content
     content.spool = spool
@@ -129,11 +131,16 @@ def _restore(
     content.low_water = seal.size
     if seal.base is None and seal.expect not in ("absent", "any"):
         file.replaces = ObjectInfo(seal.key, 0, ETag(seal.expect), 0)
+    file.leaves = seal.leaves
     content.upload = rig.uploader.submit(seal, spool, multipart, file)
+    content.upload.commit_was_sent = True  # for all we know
 
 
-def _place(rig: Rig, seal: Seal) -> Inode:
-    """Return the inode of a sealed file, its directories made where they are not known yet."""
+def _place(rig: Rig, files: Files, seal: Seal) -> Inode:
+    """Return the inode of a sealed file, its directories made where they are not known yet.
+
+    Of two files with one key the newer has the name; the other is kept without one.
+    """
     is_marker = seal.key.endswith("/")
     *above, name = seal.key.removesuffix("/").split("/")
     parent = rig.table.root
@@ -143,7 +150,7 @@ def _place(rig: Rig, seal: Seal) -> Inode:
     defaults = rig.namespace.describer.defaults
     attributes = read_attributes(seal.headers, info, defaults, is_marker=is_marker)
     found = parent.children.get(name)
-    if found is not None and found.kind is attributes.kind:
+    if found is not None and found.kind is attributes.kind and files.find(found) is None:
         inode = found
         inode.attributes = attributes
     else:

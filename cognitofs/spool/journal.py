@@ -12,7 +12,7 @@ INVARIANT: a database of a newer version is not written to.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,10 +40,11 @@ CREATE TABLE file(
   headers TEXT NOT NULL,      -- JSON, with the txid
   has_spool INTEGER NOT NULL,
   supersedes TEXT NOT NULL,   -- JSON [txid, ...]
+  leaves TEXT NOT NULL,       -- JSON [[key, txid], ...]
   error TEXT NOT NULL DEFAULT '');
 CREATE TABLE upload(          -- a multipart upload under way; of an unsealed file too
   upload_id TEXT PRIMARY KEY,
-  id TEXT NOT NULL,           -- of the file
+  id TEXT NOT NULL,           -- of the file; '' once a newer seal goes on without it
   key TEXT NOT NULL);
 CREATE TABLE part(            -- what S3 has acknowledged of it
   upload_id TEXT NOT NULL, number INTEGER NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL,
@@ -71,8 +72,19 @@ class SentPart:
 
 
 @dataclass(frozen=True, slots=True)
+class Continued:
+    """The multipart upload that a seal goes on with, and its parts that still hold its bytes."""
+
+    upload_id: UploadId
+    numbers: Collection[int]
+
+
+@dataclass(frozen=True, slots=True)
 class OpenUpload:
-    """A multipart upload that was under way, with the parts S3 has acknowledged."""
+    """A multipart upload that was under way, with the parts S3 has acknowledged.
+
+    `id` is "" when nothing will go on with it: it is to be aborted.
+    """
 
     upload_id: UploadId
     id: str
@@ -141,9 +153,9 @@ class Journal:
         """Return all sealed files, oldest first."""
         rows = self._db.execute(
             "SELECT id, key, size, touched, base, base_limit, expect, headers, has_spool,"
-            " supersedes, state, error FROM file ORDER BY rowid"
+            " supersedes, leaves, state, error FROM file ORDER BY rowid"
         )
-        return [PendingFile(_seal_of(row[:10]), str(row[10]), str(row[11])) for row in rows]
+        return [PendingFile(_seal_of(row[:11]), str(row[11]), str(row[12])) for row in rows]
 
     def uploads(self) -> list[OpenUpload]:
         """Return all multipart uploads that were neither completed nor aborted."""
@@ -171,10 +183,22 @@ class Journal:
 
     # -- writing -----------------------------------------------------------------------------
 
-    async def seal(self, seal: Seal, *, replaces: Iterable[str] = (), durable: bool) -> None:
-        """Record *seal* in place of the rows *replaces*, in one transaction."""
+    async def seal(
+        self,
+        seal: Seal,
+        *,
+        replaces: Iterable[str] = (),
+        continues: Continued | None = None,
+        durable: bool,
+    ) -> None:
+        """Record *seal* in place of the rows *replaces*, in one transaction.
+
+        Of the multipart uploads begun for any of them only what *continues* says can be resumed:
+        the others, and its other parts, hold bytes that were rewritten since.
+        """
         gone = [("DELETE FROM file WHERE id = ?", (old,)) for old in replaces if old != seal.id]
-        await self._commit([*gone, _insert(seal)], durable=durable)
+        kept = _continue_only(continues, [seal.id, *replaces])
+        await self._commit([*gone, *kept, _insert(seal)], durable=durable)
 
     async def park(self, id: str, state: str, error: str) -> None:
         """Record that a file waits for a person: `conflict` or `failed`, and why."""
@@ -272,12 +296,25 @@ def _prepare(connection: apsw.Connection, version: int) -> None:
 def _insert(seal: Seal) -> Statement:
     sql = (
         "INSERT OR REPLACE INTO file(id, key, size, touched, base, base_limit, expect, headers,"
-        " has_spool, supersedes, state) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'sealed')"
+        " has_spool, supersedes, leaves, state) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'sealed')"
     )
     base = encode_info(seal.base)
     values = (seal.id, seal.key, seal.size, json.dumps(seal.touched), base, seal.base_limit)
     rest = (seal.expect, encode_headers(seal.headers), int(seal.has_spool))
-    return sql, (*values, *rest, json.dumps(seal.supersedes))
+    return sql, (*values, *rest, json.dumps(seal.supersedes), json.dumps(seal.leaves))
+
+
+def _continue_only(continues: Continued | None, ids: list[str]) -> list[Statement]:
+    upload_id = "" if continues is None else continues.upload_id
+    disown = "UPDATE upload SET id = '' WHERE id = ? AND upload_id != ?"
+    statements: list[Statement] = [(disown, (id_, upload_id)) for id_ in ids]
+    if continues is not None:
+        void = (
+            "DELETE FROM part WHERE upload_id = ?"
+            " AND number NOT IN (SELECT value FROM json_each(?))"
+        )
+        statements.append((void, (upload_id, json.dumps(list(continues.numbers)))))
+    return statements
 
 
 def _forget_upload(upload_id: str) -> list[Statement]:
@@ -288,7 +325,7 @@ def _forget_upload(upload_id: str) -> list[Statement]:
 
 
 def _seal_of(row: tuple[object, ...]) -> Seal:
-    id_, key, size, touched, base, base_limit, expect, headers, has_spool, superseded = row
+    id_, key, size, touched, base, base_limit, expect, headers, has_spool, superseded, left = row
     return Seal(
         id=str(id_),
         key=str(key),
@@ -300,4 +337,5 @@ def _seal_of(row: tuple[object, ...]) -> Seal:
         headers=decode_headers(str(headers)),
         has_spool=bool(has_spool),
         supersedes=tuple(json.loads(str(superseded))),
+        leaves=tuple((where, txid) for where, txid in json.loads(str(left))),
     )

@@ -5,7 +5,7 @@ so that another process can finish the upload after a crash.
 """
 
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from cognitofs.spool.extents import ExtentMap
 from cognitofs.store.interface import Expect, ObjectHeaders, ObjectInfo
@@ -24,7 +24,9 @@ class Seal:
     `id` names the journal row, and the spool file when `has_spool`. `touched` are the ranges that
     differ from `base`; bytes below `base_limit` outside them are the base's, all others zeros.
     `headers` carry the txid, which S3 gives back in a HEAD: our proof after a lost answer.
-    `supersedes` are the txids of earlier seals of this file whose commit may or may not be on S3.
+    `supersedes` are the txids of earlier seals of this file whose commit may or may not be on S3;
+    `leaves` are (key, txid) of such commits under names that the file had before: what is found
+    there is removed once this seal is on S3.
     """
 
     id: str
@@ -37,6 +39,7 @@ class Seal:
     headers: ObjectHeaders
     has_spool: bool = True
     supersedes: tuple[str, ...] = ()
+    leaves: tuple[tuple[str, str], ...] = ()
 
     @property
     def txid(self) -> str:
@@ -49,7 +52,3 @@ class Seal:
         return self.base is not None and bool(
             ExtentMap(self.touched).gaps(0, min(self.base_limit, self.size))
         )
-
-    def renamed(self, key: str, expect: Expect) -> "Seal":
-        """Return the same content for another key."""
-        return replace(self, key=key, expect=expect)

@@ -77,13 +77,26 @@ class SparseFile:
 
     @contextmanager
     def in_use(self) -> Iterator[int]:
-        """Keep the descriptor open while a worker thread may use it; yields the descriptor."""
-        self._users += 1
+        """Keep the descriptor open while a worker thread may use it; yields the descriptor.
+
+        Raises SpoolDamaged when it is closed already: its number may be another file's by now.
+        """
+        self.hold()
         try:
             yield self.fd
         finally:
-            self._users -= 1
-            self._close_if_unused()
+            self.let_go()
+
+    def hold(self) -> None:
+        """Do what `in_use` does at its start; for what ends in another task."""
+        if self.fd < 0:
+            raise SpoolDamaged("The local bytes were given up meanwhile; open the file again.")
+        self._users += 1
+
+    def let_go(self) -> None:
+        """End what `hold` began."""
+        self._users -= 1
+        self._close_if_unused()
 
     async def write(self, start: int, data: bytes) -> None:
         """Store *data* at *start* and hold it. Raises SpoolFull, SpoolDamaged."""

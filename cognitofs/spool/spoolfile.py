@@ -42,7 +42,8 @@ class SpoolFile(SparseFile):
         Raises SpoolDamaged; the kernel may have dropped the bytes then, so never call it a
         second time for the same bytes and trust the answer.
         """
-        await trio.to_thread.run_sync(self._sync)
+        with self.in_use():
+            await trio.to_thread.run_sync(self._sync)
         self._name_is_durable = True
 
     def _sync(self) -> None:
@@ -88,8 +89,17 @@ class SpoolFile(SparseFile):
 
     def discard(self) -> None:
         """Forget the bytes: unlink and close."""
-        self._directory.unlink(self.name)
+        if self.name:
+            self._directory.unlink(self.name)
         self.close()
+
+    def hand_over(self) -> "SpoolFile":
+        """Return another handle on the file, which has the name from now on; this one has none."""
+        with local_disk("duplicating a descriptor"):
+            fd = os.dup(self.fd)
+        heir = SpoolFile(self._directory, self.name, fd, self.held.copy())
+        self.name = ""
+        return heir
 
     def detach(self) -> SparseFile:
         """Unlink the name; the bytes live on as a nameless file (they are on S3 now)."""

@@ -30,10 +30,10 @@ def judge(seal: Seal, error: CognitoFSError, found: ObjectHead | None) -> Verdic
         return Verdict.DONE if found.info.size == seal.size else Verdict.CONFLICT
     if found is not None and seal.key.endswith("/"):
         return Verdict.DONE  # the directory exists: all that a marker says
-    if txid in seal.supersedes:
-        return Verdict.REBASE
     if _is_as_expected(seal, found):
         return Verdict.RESTART if isinstance(error, NoSuchUpload) else Verdict.RETRY
+    if txid in seal.supersedes:
+        return Verdict.REBASE
     if found is None and not seal.needs_base:
         return Verdict.RECREATE
     return Verdict.CONFLICT

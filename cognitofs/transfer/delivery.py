@@ -26,6 +26,7 @@ from cognitofs.spool.journal import Journal
 from cognitofs.spool.seal import Seal
 from cognitofs.store.interface import Body, FileSlice, ObjectHead, ObjectInfo, ObjectStore
 from cognitofs.transfer.conflicts import Verdict, judge
+from cognitofs.transfer.leftovers import remove_ours
 from cognitofs.transfer.multipart import Multipart
 from cognitofs.transfer.parts import MIB, Ladder, Part, plan_change
 from cognitofs.transfer.readahead import Reader
@@ -54,13 +55,25 @@ class Delivery:
         Raises Stale when the name was changed elsewhere, else what the store raises; the
         same upload may be delivered again after any failure.
         """
+        info = await self._bring(upload)
+        for key, txid in upload.seal.leaves:
+            try:
+                await remove_ours(self._store, key, (txid,))
+            except CognitoFSError as exc:
+                upload.unsettled = exc  # the next try finds the commit done and comes back here
+                raise
+        return info
+
+    async def _bring(self, upload: Upload) -> ObjectInfo:
         if upload.unsettled is not None:
             return await self._settle(upload, upload.unsettled)
         try:
             plan = await self._send(upload)
-        except Changed as exc:
-            raise _changed_elsewhere(upload.seal) from exc
+        except (Changed, NoSuchUpload) as exc:
+            # Perhaps by ourselves: by this commit, before a crash, or by one that it supersedes.
+            return await self._settle(upload, exc)
         upload.enter("committing")
+        upload.commit_was_sent = True
         try:
             return await self._commit(upload, plan)
         except _UNSETTLED as exc:
@@ -126,9 +139,12 @@ class Delivery:
             return await self._store.complete_upload(
                 seal.key, upload_id, receipts, expect=seal.expect
             )
-        body: Body = b""
-        if upload.spool is not None and seal.size:
-            body = FileSlice(upload.spool.fd, 0, seal.size)
+        if upload.spool is None:
+            return await self._put(seal, b"")
+        with upload.spool.in_use() as fd:
+            return await self._put(seal, FileSlice(fd, 0, seal.size))
+
+    async def _put(self, seal: Seal, body: Body) -> ObjectInfo:
         return await self._store.put(seal.key, body, seal.headers, expect=seal.expect)
 
     async def _settle(self, upload: Upload, error: CognitoFSError) -> ObjectInfo:
@@ -157,15 +173,15 @@ class Delivery:
 
     async def _amend(self, upload: Upload, seal: Seal) -> None:
         """Go on with *seal* in place of the one that cannot be committed."""
-        await self._journal.seal(seal, durable=False)
+        # The parts stay good: where the base has another version, it has the same bytes.
+        continues = None if upload.multipart is None else upload.multipart.continued
+        await self._journal.seal(seal, continues=continues, durable=False)
         upload.seal = seal
-        if upload.multipart is not None and seal.base != upload.seal.base:
-            await upload.multipart.abort()
 
 
 def _again(error: CognitoFSError) -> CognitoFSError:
     """Return an error on which the uploader tries again."""
-    if isinstance(error, PreconditionFailed | NotFound):
+    if isinstance(error, PreconditionFailed | NotFound | Changed):
         return ConditionalConflict("The object changed while it was written; trying again.")
     return error
 

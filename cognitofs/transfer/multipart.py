@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import trio
 
 from cognitofs.errors import CognitoFSError, NoSuchUpload, SignInError, Transient
-from cognitofs.spool.journal import Journal, SentPart
+from cognitofs.spool.journal import Continued, Journal, SentPart
 from cognitofs.spool.spoolfile import SpoolFile
 from cognitofs.store.interface import (
     FileSlice,
@@ -47,7 +47,6 @@ class Multipart:
         self.headers = headers
         self.upload_id: UploadId | None = None
         self.refusal: CognitoFSError | None = None
-        self.commit_was_sent = False
         self._store = store
         self._journal = journal
         self._sent: dict[int, SentPart] = {}
@@ -60,6 +59,11 @@ class Multipart:
     def sent_bytes(self) -> int:
         """Bytes that S3 has acknowledged."""
         return sum(part.stop - part.start for part in self._sent.values())
+
+    @property
+    def continued(self) -> Continued | None:
+        """What a seal that goes on with this upload may count on; None before it is begun."""
+        return None if self.upload_id is None else Continued(self.upload_id, tuple(self._sent))
 
     def resume(self, upload_id: UploadId, parts: Sequence[SentPart]) -> None:
         """Take over an upload of an earlier process."""
@@ -85,13 +89,15 @@ class Multipart:
             if part.stop >= size or not spool.held.covers(part.start, part.stop):
                 return
             self._next_to_stream += 1
-            nursery.start_soon(self._stream, part, spool)
+            # In flight from now on: whoever waits for all to land must not overlook it.
+            nursery.start_soon(self._stream, self._take_off(part), spool)
 
-    async def _stream(self, part: Part, spool: SpoolFile) -> None:
+    async def _stream(self, flight: _Flight, spool: SpoolFile) -> None:
         """Send one part ahead of the seal; what fails now is sent again then."""
+        part = flight.part
         try:
-            await self.send(part, spool)
-        except (Transient, SignInError) as exc:
+            await self._fly(flight, spool)
+        except (Transient, SignInError, NoSuchUpload) as exc:
             _log.info("Part %d of a file being written will be sent later: %s", part.number, exc)
         except CognitoFSError as exc:
             self.refusal = exc
@@ -109,12 +115,20 @@ class Multipart:
 
     async def send(self, part: Part, spool: SpoolFile) -> None:
         """Send *part* from the spool and keep its receipt, unless it was rewritten meanwhile."""
+        await self._fly(self._take_off(part), spool)
+
+    def _take_off(self, part: Part) -> _Flight:
         flight = _Flight(part)
         self._flights[part.number] = flight
+        return flight
+
+    async def _fly(self, flight: _Flight, spool: SpoolFile) -> None:
+        part = flight.part
         try:
-            upload_id = await self.begin()
-            body = FileSlice(spool.fd, part.start, part.stop)
-            receipt = await self._store.upload_part(self.key, upload_id, part.number, body)
+            with spool.in_use() as fd:
+                upload_id = await self.begin()
+                body = FileSlice(fd, part.start, part.stop)
+                receipt = await self._store.upload_part(self.key, upload_id, part.number, body)
             if not flight.stale:
                 await self._keep(upload_id, part, receipt)
         except CognitoFSError:
@@ -167,20 +181,17 @@ class Multipart:
         await self.wait_landed()
         if self.upload_id is not None:
             await self._journal.forget_upload(self.upload_id)
-        self.upload_id = None
-        self.commit_was_sent = False
+        self.upload_id = self.refusal = None
         self._sent.clear()
         self._next_to_stream = 1
 
     async def abort(self) -> None:
-        """Drop the upload at S3 and in the journal."""
+        """Drop the upload at S3 and in the journal; after a failure it can be tried again."""
         await self.wait_landed()
         if self.upload_id is None:
             return
-        upload_id, self.upload_id = self.upload_id, None
-        self._sent.clear()
         try:
-            await self._store.abort_upload(self.key, upload_id)
+            await self._store.abort_upload(self.key, self.upload_id)
         except NoSuchUpload:
             _log.debug("the upload to abort was gone already")
-        await self._journal.forget_upload(upload_id)
+        await self.restart()

@@ -92,10 +92,10 @@ class Reader:
         stop = min(stop, info.size)
         if start >= stop:
             return b""
-        cached = self._cache.open(info)
-        self._plan(cached, start, stop, window)
+        self._plan(self._cache.open(info), start, stop, window)
         with trio.move_on_after(self._timeout):
             while True:
+                cached = self._cache.open(info)  # the one before may be given up
                 data = await cached.read(start, stop)
                 if data is not None:
                     return data
@@ -149,19 +149,20 @@ class Reader:
                 fetch = _Fetch(Extent(at, stop))
                 self._fetches.setdefault(cached, []).append(fetch)
                 assert self._nursery is not None, "Reader.run is not running"
+                cached.bytes.hold()  # from now on, not from when the task gets its turn
                 self._nursery.start_soon(self._fetch, cached, fetch)
                 at = stop
 
     async def _fetch(self, cached: CachedObject, fetch: _Fetch) -> None:
         start, stop = fetch.extent.start, fetch.extent.stop
         try:
-            with cached.bytes.in_use() as fd:
-                await self._store.read_into(cached.info, start, stop, fd)
+            await self._store.read_into(cached.info, start, stop, cached.bytes.fd)
             cached.fetched(start, stop)
         except CognitoFSError as exc:
             fetch.error = exc
             _log.debug("fetch of %d bytes failed: %s", stop - start, exc)
         finally:
+            cached.bytes.let_go()
             under_way = self._fetches[cached]
             under_way.remove(fetch)
             if not under_way:

@@ -5,6 +5,9 @@ Owns the state that waiters and `status` see. The work is the uploader's.
 `unsettled` is the failure of a commit of which nobody knows yet whether it happened: it must be
 settled by HEAD before anything is sent again.
 
+`commit_was_sent` stays true for good, also from a process that crashed: a request may still take
+effect after the HEAD that did not find it.
+
 INVARIANT: exactly one of `result` and `error` is set once `is_settled`; a parked upload (conflict,
 failed) has an error but is not settled: it may still be tried again.
 """
@@ -46,6 +49,7 @@ class Upload:
         self.error: CognitoFSError | None = None
         self.progressed_at = trio.current_time()
         self.unsettled: CognitoFSError | None = None
+        self.commit_was_sent = False
         self.scope: trio.CancelScope | None = None
         self._settled = trio.Event()
         self._changed = trio.Event()

@@ -20,6 +20,7 @@ from cognitofs.errors import (
     ConditionalConflict,
     NoSuchUpload,
     SignInError,
+    SpoolError,
     Stale,
     Stalled,
     Transient,
@@ -67,6 +68,7 @@ class Uploader:
         self._nursery: trio.Nursery | None = None
         self._changed = trio.Event()
         self._nudged = trio.Event()
+        self._leftovers: dict[Multipart, bool] = {}
         self._abort_denied = False
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -113,35 +115,60 @@ class Uploader:
             upload.scope.cancel()
         else:
             upload.enter("off")
-        await upload.wait_settled()
+        with trio.CancelScope(shield=True):  # the caller must learn what it has stopped
+            await upload.wait_settled()
         return upload.state == "off"
 
-    async def abort(self, multipart: Multipart) -> None:
-        """Drop a multipart upload; a role that may not is asked only once per mount."""
-        if self._abort_denied:
-            await multipart.restart()
-            return
+    def abort(self, multipart: Multipart) -> None:
+        """Drop a multipart upload, behind the caller's back and for as long as it takes.
+
+        What a crash leaves of it in the journal is dropped by the next mount.
+        """
+        self._leftovers[multipart] = True
+        self.nursery.start_soon(self._clear_away, multipart)
+
+    def nudge(self) -> None:
+        """Try everything that waits now: the network or the sign-in is back."""
+        self._nudged.set()
+        self._nudged = trio.Event()
+        self._leftovers = dict.fromkeys(self._leftovers, True)
+
+    async def wait_drained(self) -> None:
+        """Return when nothing is left but what is parked, or could not be aborted just now."""
+        while any(self._leftovers.values()) or any(not u.is_parked for u in self._live):
+            changed = self._changed
+            await changed.wait()
+
+    # -- one upload that nobody wants -------------------------------------------------------------
+
+    async def _clear_away(self, multipart: Multipart) -> None:
+        attempt = 0
+        while not await self._try_abort(multipart):
+            self._leftovers[multipart] = False
+            self._note_change()
+            await self._pause(self._backoff(attempt))
+            attempt += 1
+        del self._leftovers[multipart]
+        self._note_change()
+
+    async def _try_abort(self, multipart: Multipart) -> bool:
+        """Abort; a role that may not is asked only once per mount."""
         try:
-            await multipart.abort()
+            if self._abort_denied:
+                await multipart.restart()
+            else:
+                await multipart.abort()
         except AccessDenied:
             self._abort_denied = True
             _log.warning(
                 "The role may not abort multipart uploads; ask the bucket's owner for a lifecycle"
                 " rule AbortIncompleteMultipartUpload (docs/PERMISSIONS.md)."
             )
+            return False
         except CognitoFSError as exc:
             _log.info("A multipart upload could not be aborted now: %s", exc)
-
-    def nudge(self) -> None:
-        """Try everything that waits now: the network or the sign-in is back."""
-        self._nudged.set()
-        self._nudged = trio.Event()
-
-    async def wait_drained(self) -> None:
-        """Return when nothing is left but what is parked."""
-        while any(not upload.is_parked for upload in self._live):
-            changed = self._changed
-            await changed.wait()
+            return False
+        return True
 
     # -- one upload -------------------------------------------------------------------------------
 
@@ -170,16 +197,23 @@ class Uploader:
                 await self._finish(upload, await self._delivery.deliver(upload))
         except _PASSING as exc:
             self._wait(upload, exc)
-            pause = self._jitter(min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempt, 10)))
+            pause = self._backoff(attempt)
         except CognitoFSError as exc:
             await self._park(upload, exc)
             pause = PARKED_PAUSE
         else:
             return True
-        nudged = self._nudged
-        with trio.move_on_after(pause):
-            await nudged.wait()
+        await self._pause(pause)
         return False
+
+    def _backoff(self, attempt: int) -> float:
+        return self._jitter(min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempt, 10)))
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait *seconds*, or until somebody knows that trying again may help."""
+        nudged = self._nudged
+        with trio.move_on_after(seconds):
+            await nudged.wait()
 
     async def _finish(self, upload: Upload, info: ObjectInfo) -> None:
         """S3 has it: the journal row goes, then the owner is told."""
@@ -201,6 +235,9 @@ class Uploader:
         state = "conflict" if isinstance(error, Stale) else "failed"
         if not isinstance(upload.error, type(error)):
             _log.error("%r is kept here (%s): %s", upload.seal.key, state, error)
-        await self._journal.park(upload.seal.id, state, str(error))
+        try:
+            await self._journal.park(upload.seal.id, state, str(error))
+        except SpoolError as exc:  # the row says "sealed" then: the next mount tries it again
+            _log.error("The journal cannot say so: %s", exc)
         upload.enter("conflict" if state == "conflict" else "failed", error)
         self._note_change()

@@ -14,7 +14,7 @@ from typing import NewType
 from cognitofs.errors import NotADirectory, Stale
 from cognitofs.store.interface import ObjectHeaders, ObjectInfo
 from cognitofs.tree.attributes import Attributes, Kind
-from cognitofs.tree.listing import Listing
+from cognitofs.tree.listing import Entry, Listing
 
 InodeNumber = NewType("InodeNumber", int)
 
@@ -28,8 +28,9 @@ class Inode:
     `remote` is the version on S3 it stands for, None while it is only here. `headers` are that
     version's, None until a HEAD told them. `size` is what stat shows. `checked` is when we last
     knew that it exists as it is (monotonic seconds). `pins` count local content and open handles;
-    `absent` says when a name was last known not to exist; `listing` is a whole directory as last
-    seen, `walked` the listing that somebody is reading.
+    `absent` says when a name was last known not to exist, `ours` what we made of a name and when,
+    for when its inode is forgotten; `listing` is a whole directory as last seen, `walked` the
+    listing that somebody is reading.
     `unsent` says that its truth is here, not in a listing: S3 does not have it yet.
     """
 
@@ -45,6 +46,7 @@ class Inode:
         "lookups",
         "name",
         "number",
+        "ours",
         "parent",
         "pins",
         "remote",
@@ -72,6 +74,7 @@ class Inode:
         self.unsent_below = 0
         self.listing: Listing | None = None
         self.absent: dict[str, float] = {}
+        self.ours: dict[str, tuple[float, Entry]] = {}
         self.walked: Listing | None = None
 
     def __repr__(self) -> str:

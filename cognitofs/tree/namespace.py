@@ -25,7 +25,7 @@ from cognitofs.tree.attributes import (
 )
 from cognitofs.tree.describer import Describer
 from cognitofs.tree.inodes import Inode, InodeTable
-from cognitofs.tree.listing import KEPT_ENTRIES, Listing, entries_of
+from cognitofs.tree.listing import KEPT_ENTRIES, Entry, Listing, entries_of
 
 SAME_MOMENT = 2
 """Seconds. LastModified of our own commits is known from the answer's Date only."""
@@ -99,10 +99,10 @@ class Namespace:
 
     def _known(self, parent: Inode, name: str) -> tuple[bool, Inode | None]:
         """Return whether the name is known and fresh, and its inode (None: there is none)."""
-        child = parent.children.get(name)
+        oldest = self._now() - self._ttl
+        child = parent.children.get(name) or self._remade(parent, name, oldest)
         if child is not None and child.is_local:
             return True, child
-        oldest = self._now() - self._ttl
         absent = parent.absent.get(name, oldest)
         checked = child.checked if child is not None else oldest
         newest = max(oldest, absent, checked)
@@ -159,7 +159,7 @@ class Namespace:
 
     def note(self, parent: Inode, name: str, seen: Seen | None, at: float) -> Inode | None:
         """Bring the tree in line with what S3 said of *name* at time *at*; return its inode."""
-        child = parent.children.get(name)
+        child = parent.children.get(name) or self._remade(parent, name, at)
         if child is not None and (child.is_local or child.checked > at):
             return child
         if parent.absent.get(name, at) > at:
@@ -174,6 +174,17 @@ class Namespace:
         self._update(child, seen)
         child.checked = at
         return child
+
+    def _remade(self, parent: Inode, name: str, after: float) -> Inode | None:
+        """Return a new inode for what we made of a name after that time and have forgotten."""
+        at, entry = parent.ours.get(name, (after, None))
+        if entry is None or at <= after:
+            return None
+        seen = Seen(entry.is_directory, info=entry.info)
+        inode = self._add(parent, name, seen)
+        self._update(inode, seen)
+        inode.checked = at
+        return inode
 
     def _add(self, parent: Inode, name: str, seen: Seen) -> Inode:
         defaults = self.describer.defaults
@@ -257,6 +268,7 @@ class Namespace:
         inode = self.table.add(parent, name, attributes)
         inode.checked = self._now()
         parent.absent.pop(name, None)
+        parent.ours.pop(name, None)
         if inode.is_directory:
             inode.listing = Listing(inode.checked)  # it is new, hence empty
         return inode
@@ -275,11 +287,27 @@ class Namespace:
             self._note_absent(inode.parent, inode.name, self._now())
         self.table.move(inode, parent, name)
         parent.absent.pop(name, None)
-        inode.checked = self._now()
+        parent.ours.pop(name, None)
+        if inode.unsent:
+            inode.checked = self._now()
+        else:
+            self.confirmed(inode)
+
+    def doubt(self, parent: Inode, key: str) -> None:
+        """Forget that a name in *parent* is gone: it may be there still."""
+        parent.absent.pop(key.removesuffix("/").rpartition("/")[2], None)
+        parent.listing = None
 
     def confirmed(self, inode: Inode) -> None:
         """Note that S3 has acknowledged the inode as it is."""
         inode.checked = self._now()
+        parent = inode.parent
+        if parent is None or not inode.is_attached:
+            return
+        if len(parent.ours) > KEPT_ENTRIES:
+            oldest = inode.checked - self._ttl
+            parent.ours = {n: known for n, known in parent.ours.items() if known[0] > oldest}
+        parent.ours[inode.name] = (inode.checked, Entry(inode.name, inode.remote))
 
     def has_marker(self, directory: Inode) -> bool:
         """Tell whether a directory is known to have its marker object."""
@@ -299,6 +327,7 @@ class Namespace:
         if len(parent.absent) > KEPT_ENTRIES:
             parent.absent = {n: at for n, at in parent.absent.items() if at > oldest}
         parent.absent[name] = at
+        parent.ours.pop(name, None)
 
 
 def _seen_in(listing: Listing, name: str) -> Seen | None:

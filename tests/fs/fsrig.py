@@ -1,5 +1,6 @@
 """A Filesystem over a MemoryStore, without a kernel: mounts, crashes and mounts again."""
 
+import itertools
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -62,15 +63,23 @@ class Mounted:
     async def listdir(self, number=ROOT):
         handle = self.fs.opendir(number)
         names, cookie = [], 0
-        while (found := await self.fs.readdir(handle, cookie)) is not None:
-            inode, cookie = found
-            names.append(inode.name)
-        self.fs.releasedir(handle)
+        try:
+            while (found := await self.fs.readdir(handle, cookie)) is not None:
+                inode, cookie = found
+                names.append(inode.name)
+        finally:
+            self.fs.releasedir(handle)
         return names
 
     async def drain(self):
         await self.fs.rig.uploader.wait_drained()
         await self.fs.files.headers.wait_drained()
+
+
+def ticking():
+    """Return a clock that never shows the same time twice, also while virtual time stands."""
+    ticks = itertools.count()
+    return lambda: trio.current_time() + next(ticks) * 1e-9
 
 
 @asynccontextmanager
@@ -81,7 +90,8 @@ async def mounted(store, state, *, ladder=SMALL, cache_size=1 << 20, **promises)
     """
     table = InodeTable(Attributes(Kind.DIRECTORY, 0o755, 0))
     describer = Describer(store, AttributeMemory(None), Defaults(), may_ask=True)
-    namespace = Namespace(store, table, describer, ttl=promises.get("metadata_ttl", 5.0))
+    now = ticking()
+    namespace = Namespace(store, table, describer, ttl=promises.get("metadata_ttl", 5.0), now=now)
     journal = Journal.open(state / "journal.db")
     cache = BlockCache(state, cache_size)
     reader = Reader(store, cache, timeout=60.0)
@@ -91,7 +101,7 @@ async def mounted(store, state, *, ladder=SMALL, cache_size=1 << 20, **promises)
         store=store,
         table=table,
         namespace=namespace,
-        directories=Directories(store, namespace),
+        directories=Directories(store, namespace, now=now),
         spools=spools,
         journal=journal,
         cache=cache,
