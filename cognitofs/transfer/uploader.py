@@ -10,6 +10,7 @@ kept, tried again or parked, and visible in `uploads`.
 import logging
 import random
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 
 import trio
@@ -69,7 +70,8 @@ class Uploader:
         self._changed = trio.Event()
         self._nudged = trio.Event()
         self._leftovers: dict[Multipart, bool] = {}
-        self._abort_denied = False
+        self._asks_abort = trio.Lock()
+        self._may_abort: bool | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Upload until cancelled; what is left then is in the journal."""
@@ -152,23 +154,35 @@ class Uploader:
         self._note_change()
 
     async def _try_abort(self, multipart: Multipart) -> bool:
-        """Abort; a role that may not is asked only once per mount."""
+        """Abort, and return whether nothing is left to do.
+
+        Until the first answer tells whether the role may, one at a time is asked.
+        """
         try:
-            if self._abort_denied:
-                await multipart.restart()
-            else:
-                await multipart.abort()
-        except AccessDenied:
-            self._abort_denied = True
-            _log.warning(
-                "The role may not abort multipart uploads; ask the bucket's owner for a lifecycle"
-                " rule AbortIncompleteMultipartUpload (docs/PERMISSIONS.md)."
-            )
-            return False
+            async with self._asks_abort if self._may_abort is None else nullcontext():
+                await self._abort(multipart)
         except CognitoFSError as exc:
             _log.info("A multipart upload could not be aborted now: %s", exc)
             return False
         return True
+
+    async def _abort(self, multipart: Multipart) -> None:
+        """Abort; a role that may not is asked only once per mount."""
+        if self._may_abort is False:
+            await multipart.restart()
+            return
+        is_asked = multipart.upload_id is not None
+        try:
+            await multipart.abort()
+        except AccessDenied:
+            self._may_abort = False
+            _log.warning(
+                "The role may not abort multipart uploads; ask the bucket's owner for a lifecycle"
+                " rule AbortIncompleteMultipartUpload (docs/PERMISSIONS.md)."
+            )
+            await multipart.restart()
+        else:
+            self._may_abort = is_asked or self._may_abort
 
     # -- one upload -------------------------------------------------------------------------------
 
