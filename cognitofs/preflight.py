@@ -73,7 +73,10 @@ async def _try_write(store: ObjectStore, s3_uri: str) -> Findings:
     except AccessDenied:
         return Findings(
             may_write=False,
-            notices=(f"The role may not write {s3_uri} (s3:PutObject): mounted read-only.",),
+            notices=(
+                f"The role may not write {s3_uri} (it needs s3:PutObject, and s3:GetObject for"
+                " conditional writes): mounted read-only.",
+            ),
         )
     except (NotFound, PreconditionFailed, ConditionalConflict):
         return Findings(may_write=True)

@@ -65,5 +65,5 @@ def _synced(mount: LiveMount, deadline: float) -> Exit:
 def unsent_sentence(left: DrainProgress) -> str:
     """Return what a drain could not send, and where to look."""
     count = max(left.pending_files, left.failed_files + left.conflict_files)
-    reason = f" ({left.last_error})" if left.last_error else ""
+    reason = f" ({left.last_error.rstrip('.')})" if left.last_error else ""
     return f"{files_text(count)} could not be sent{reason}; `cognitofs status` names them."

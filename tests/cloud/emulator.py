@@ -33,7 +33,7 @@ from tests.cloud.install import set_up
 from tests.servers import ServerUnfit, free_ports
 from tests.unit.answers import Answers
 
-Policy = Literal["least", "stock", "no-list", "no-put"]
+Policy = Literal["least", "stock", "no-list", "no-put", "no-get"]
 
 REGION = "us-east-1"
 PASSWORD = "Passw0rd!"
@@ -48,7 +48,7 @@ _SUB = "${cognito-identity.amazonaws.com:sub}"
 _FLOWS = ["ALLOW_USER_SRP_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"]
 
 # The object actions of each policy: the least that cognitofs asks for, what Amplify's stock roles
-# grant, and two roles that are too poor.
+# grant, and three roles that are too poor.
 _ACTIONS: dict[Policy, tuple[str, ...]] = {
     "least": (
         "GetObject",
@@ -60,6 +60,7 @@ _ACTIONS: dict[Policy, tuple[str, ...]] = {
     "stock": ("GetObject", "PutObject", "DeleteObject"),
     "no-list": ("GetObject", "PutObject", "DeleteObject"),
     "no-put": ("GetObject", "DeleteObject"),
+    "no-get": ("PutObject", "DeleteObject"),
 }
 
 
@@ -222,10 +223,16 @@ class Cloud:
         role = iam.create_role(
             RoleName=name, AssumeRolePolicyDocument=json.dumps(_trust(identity_pool))
         )
-        document = json.dumps(role_policy(name, policy))
-        iam.put_role_policy(RoleName=name, PolicyName="files", PolicyDocument=document)
+        self.grant(name, policy)
         self.root("cognito-identity").set_identity_pool_roles(
             IdentityPoolId=identity_pool, Roles={"authenticated": role["Role"]["Arn"]}
+        )
+
+    def grant(self, application: str, policy: Policy) -> None:
+        """Let the users of an application, which its bucket names, do what *policy* says."""
+        document = json.dumps(role_policy(application, policy))
+        self.root("iam").put_role_policy(
+            RoleName=application, PolicyName="files", PolicyDocument=document
         )
 
     def _control(self, command: str, **arguments: object) -> Any:
