@@ -130,7 +130,13 @@ class Uploader:
         self.nursery.start_soon(self._clear_away, multipart)
 
     def nudge(self) -> None:
-        """Try everything that waits now: the network or the sign-in is back."""
+        """Try everything now: the network, the sign-in or a right may be back.
+
+        What was parked is tried too, and whoever waits for the drain hears how that ends.
+        """
+        for upload in self._live:
+            if upload.is_parked:
+                upload.enter("sealed", upload.error)
         self._nudged.set()
         self._nudged = trio.Event()
         self._leftovers = dict.fromkeys(self._leftovers, True)

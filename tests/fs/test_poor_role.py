@@ -1,5 +1,6 @@
-"""A role that may not abort uploads, as Amplify's, is asked once and believed."""
+"""What a role may not: an abort is asked for once, what was refused is tried again on demand."""
 
+import pytest
 import trio.testing
 from fsrig import mounted, until
 
@@ -45,3 +46,17 @@ async def test_while_one_abort_is_not_answered_no_other_is_asked(bucket, store, 
         await m.drain()
     assert bucket.bucket.uploads == ()
     assert store.requests["abort_upload"] == len(NAMES)
+
+
+async def test_who_waits_for_a_drain_hears_of_a_new_try_of_what_was_refused(
+    bucket, store, tmp_path
+):
+    store.fail("put", AccessDenied("The role may not write."), times=2)
+    async with mounted(store, tmp_path) as m:
+        with pytest.raises(AccessDenied):
+            await m.store_file("f", b"kept")
+        for state, objects in (("failed", {}), (None, {"f": b"kept"})):
+            m.fs.rig.uploader.nudge()
+            await m.drain()
+            assert [u.state for u in m.fs.rig.uploader.uploads()] == ([state] if state else [])
+            assert {key: bucket.data(key) for key in bucket.keys} == objects
