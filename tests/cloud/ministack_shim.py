@@ -5,7 +5,9 @@
    pool vends.
 3. GET and HEAD of a missing key: 403 unless s3:ListBucket with s3:prefix=KEY is allowed, else 404.
 4. A signature covers the path as the URI-encoded key, however a proxy spelled it.
-5. Control: POST /_test/lifetime?seconds=N (of the sessions vended next), /_test/expire[?key=ID]
+5. A full-object checksum of a multipart upload is not compared with a composite one, the only kind
+   that ministack knows; those of the parts are checked.
+6. Control: POST /_test/lifetime?seconds=N (of the sessions vended next), /_test/expire[?key=ID]
    (sessions end now), /_test/fail?service=S&status=503&count=N[&code=C] (answers of a service).
 
 No outcome of a policy is decided here: that is ministack's own evaluator. Started by `emulator.py`
@@ -29,7 +31,7 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from ministack import app as ministack
 from ministack.core import iam_evaluator
-from ministack.services import cognito, sts
+from ministack.services import cognito, s3, sts
 
 PROVIDER = "cognito-identity.amazonaws.com"
 VARIABLE = re.compile(r"\$\{([^}]+)\}")
@@ -241,6 +243,9 @@ class Shim:
 
     def __init__(self):
         PolicyVariables()
+        s3._resolve_multipart_checksum_algorithm = without_composite(
+            s3._resolve_multipart_checksum_algorithm
+        )
         self._sessions = Sessions()
         self._failures = {}
 
@@ -280,6 +285,17 @@ class Shim:
             return None
         failure.count -= 1
         return failure
+
+
+def without_composite(resolve):
+    """Fact 5: an upload that asks for a full-object checksum has no composite one."""
+
+    def resolved(headers):
+        if headers.get("x-amz-checksum-type", "").upper() == "FULL_OBJECT":
+            return None, None
+        return resolve(headers)
+
+    return resolved
 
 
 def canonical(scope, request):
