@@ -176,7 +176,11 @@ class Content:
         if self.spool is None:
             self.spool = self.rig.spools.create()
         if self._is_sealed() and self.upload is not None and start < self.upload.seal.size:
-            self.spool = await self.spool.clone()
+            twin = await self.spool.clone()
+            if self.spool is None or self._is_sealed():
+                self.spool = twin
+            else:  # S3 acknowledged it meanwhile, and what is unsealed keeps the file
+                twin.discard()
         elif self.spool is self._lent:
             lent, self._lent = self.spool, None
             self.spool = await lent.clone()

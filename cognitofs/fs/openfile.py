@@ -191,7 +191,7 @@ class OpenFile:
         """Describe the content as it is now; an upload under way is stopped or waited for."""
         content = self.content
         await self._stop_upload()
-        await self._headers.settle(self.inode.key)
+        self.doubts += await self._headers.settle(self.inode.key)
         headers = self._next_headers()
         spool = content.spool
         assert spool is not None or not content.size, "what is sealed lies in the spool"
@@ -322,7 +322,7 @@ class OpenFile:
     async def stop_sending(self) -> None:
         """Stop everything under way."""
         await self._stop_upload()
-        await self._headers.settle(self.inode.key)
+        self.doubts += await self._headers.settle(self.inode.key)
         self._drop_stream()
 
     @property

@@ -11,7 +11,7 @@ INVARIANT: no copy of a key runs while its content is being committed: `settle` 
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -24,11 +24,13 @@ from cognitofs.errors import (
     NotFound,
     PreconditionFailed,
     SignInError,
+    SpoolError,
     Transient,
 )
 from cognitofs.parallel import run_all
 from cognitofs.spool.journal import Journal
 from cognitofs.store.interface import ETag, ObjectHeaders, ObjectInfo, ObjectStore
+from cognitofs.store.records import TXID
 from cognitofs.transfer.copies import copy_object
 
 DEBOUNCE = 2.0
@@ -52,7 +54,12 @@ class _Change:
     etag: ETag
     headers: ObjectHeaders
     due: float
-    running: bool = False
+    is_in_doubt: bool = False
+
+    @property
+    def txid(self) -> str:
+        """The token of the content, which a self-copy keeps."""
+        return self.headers.metadata.get(TXID, "")
 
 
 class HeaderWriter:
@@ -63,6 +70,7 @@ class HeaderWriter:
         self._journal = journal
         self._owner = owner
         self._changes: dict[str, _Change] = {}
+        self._running: set[str] = set()
         self._wake = trio.Event()
         self._draining = False
 
@@ -87,20 +95,29 @@ class HeaderWriter:
         await self.record(key, etag, headers)
 
     async def record(self, key: str, etag: ETag, headers: ObjectHeaders) -> None:
-        """Journal a change."""
-        await self._journal.set_attributes(key, etag, headers)
+        """Journal a change, unless something else became of it meanwhile."""
+        change = self._changes.get(key)
+        if change is not None and (change.etag, change.headers) == (etag, headers):
+            await self._journal.set_attributes(key, etag, headers)
 
     def resume(self, key: str, etag: ETag, headers: ObjectHeaders) -> None:
         """Write a change that is in the journal already, or on its way there."""
         self._changes[key] = _Change(etag, headers, trio.current_time() + DEBOUNCE)
         self._notify()
 
-    async def settle(self, key: str) -> None:
-        """Return when no copy of *key* runs and none is scheduled: new content brings headers."""
-        while (change := self._changes.get(key)) is not None and change.running:
+    async def settle(self, key: str) -> tuple[str, ...]:
+        """Return when no copy of *key* runs and none is scheduled: new content brings headers.
+
+        The answer of a copy may be lost: the object has another ETag then, and the txid that is
+        returned.
+        """
+        while key in self._running:
             await self._wait_change()
-        if self._changes.pop(key, None) is not None:
-            await self._journal.finish_attributes(key)
+        change = self._changes.pop(key, None)
+        if change is None:
+            return ()
+        await self._journal.finish_attributes(key)
+        return (change.txid,) if change.is_in_doubt else ()
 
     def hurry(self) -> None:
         """Write what is scheduled without waiting for quiet."""
@@ -125,11 +142,12 @@ class HeaderWriter:
         return [
             key
             for key, change in self._changes.items()
-            if not change.running and (self._draining or change.due <= now)
+            if key not in self._running and (self._draining or change.due <= now)
         ]
 
     def _next_due(self) -> float:
-        return min((c.due for c in self._changes.values() if not c.running), default=float("inf"))
+        waiting = (c.due for key, c in self._changes.items() if key not in self._running)
+        return min(waiting, default=float("inf"))
 
     def _notify(self) -> None:
         self._wake.set()
@@ -143,7 +161,7 @@ class HeaderWriter:
         change = self._changes.get(key)
         if change is None:
             return
-        change.running = True
+        self._running.add(key)
         try:
             await self._rewrite(key, change)
         except (Transient, SignInError, ConditionalConflict) as exc:
@@ -157,27 +175,47 @@ class HeaderWriter:
         else:
             await self._forget(key, change)
         finally:
-            change.running = False
+            self._running.discard(key)
             self._notify()
 
     async def _forget(self, key: str, change: _Change) -> None:
-        if self._changes.get(key) is change:
-            del self._changes[key]
+        if self._changes.get(key) is not change:
+            return
+        del self._changes[key]
+        try:
             await self._journal.finish_attributes(key)
+        except SpoolError as exc:  # the next mount finds that there is nothing left to do
+            _log.error("The journal still has the mode and times of %r: %s", key, exc)
 
     async def _rewrite(self, key: str, change: _Change) -> None:
-        headers = change.headers
         if key.endswith("/"):
-            info = await self._store.put(key, b"", headers, expect="any")
-            self._owner.rewritten(None, info, headers)
+            info = await self._store.put(key, b"", change.headers, expect="any")
+            self._owner.rewritten(None, info, change.headers)
             return
         try:
-            found = await self._store.head(key)
-            if found.info.etag != change.etag:
-                return  # other content by now: its headers are its own
-            info = await copy_object(
-                self._store, found.info, key, expect=found.info.etag, headers=headers
-            )
+            copied = await self._copied(key, change)
         except (NotFound, Changed, PreconditionFailed):
             return
-        self._owner.rewritten(found.info, info, headers)
+        if copied is not None:
+            self._owner.rewritten(replace(copied, etag=change.etag), copied, change.headers)
+            await self._inherit(key, change, copied.etag)
+
+    async def _copied(self, key: str, change: _Change) -> ObjectInfo | None:
+        """Return the object with its new headers; None when it has other content by now."""
+        found = await self._store.head(key)
+        if found.info.etag == change.etag:
+            change.is_in_doubt = True
+            info = await copy_object(
+                self._store, found.info, key, expect=change.etag, headers=change.headers
+            )
+            change.is_in_doubt = False
+            return info
+        is_ours = change.is_in_doubt and found.headers.metadata.get(TXID) == change.txid
+        return found.info if is_ours else None
+
+    async def _inherit(self, key: str, done: _Change, etag: ETag) -> None:
+        """Let a change that came meanwhile follow the version that *done* made."""
+        newer = self._changes.get(key)
+        if newer is not None and newer is not done and newer.etag == done.etag:
+            newer.etag = etag
+            await self.record(key, etag, newer.headers)
