@@ -1,6 +1,7 @@
 """`python -m cognitofs.demo`, which `scripts/demo` calls: reads the arguments, says failures."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -20,6 +21,8 @@ def main(arguments: list[str]) -> int:
         sys.stdout.flush()
         sys.stderr.write(f"demo: {exc}\n")
         return 1
+    except BrokenPipeError:  # `| head`: nobody reads on, and nothing is wrong
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         sys.stderr.write("\ndemo: interrupted; ./scripts/demo goes on, --stop ends what runs.\n")
         return 130

@@ -186,6 +186,7 @@ More commands:          {command} status        (whoami, sync, umount, --help)
 Leave the directory:    fusermount3 -u {target}
 End the demo:           ./scripts/demo --stop
 
-This cloud (moto {account.endpoint}) lives in the memory of one process on this machine: when it
-ends, the files are gone. It does not check passwords; a real user pool does.
+What the demo leaves out: this cloud (moto, {account.endpoint}) lives in the memory of one process
+on this machine, so its files are gone when it ends. It checks neither passwords nor policies: a
+real user pool refuses a wrong password, and a real role keeps each user to the own prefix.
 """

@@ -3,12 +3,13 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from cognitofs.demo import cloud, tour
+from cognitofs.demo import cloud, commands, tour
 from cognitofs.demo.commands import wait_ended
 from cognitofs.demo.place import Place, console_script
 from cognitofs.errors import MountpointBusy
@@ -116,3 +117,51 @@ class TestApart:
         tour.stop(Place(tmp_path / "never"))
         assert "not there" in capsys.readouterr().out
         assert not (tmp_path / "never").exists()
+
+
+@pytest.mark.mount
+@pytest.mark.skipif(not os.access("/dev/fuse", os.R_OK | os.W_OK), reason="no usable /dev/fuse")
+class TestWhole:
+    """`scripts/demo` as a person runs it, but for the set-up."""
+
+    @pytest.fixture
+    def demo(self, tmp_path):
+        environ = os.environ | {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
+
+        def run(*arguments):
+            return subprocess.run(
+                [sys.executable, "-P", "-m", "cognitofs.demo", *map(str, arguments)],
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=180,
+                check=False,
+            )
+
+        yield run
+        assert run("--stop").returncode == 0
+
+    def test_check_goes_the_whole_way_and_leaves_nothing(self, demo, tmp_path):
+        done = demo("--check")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "ok: the objects, as boto3 fetches them: 4 equal" in done.stdout
+        assert "ok: the files, as a second mount reads them: 4 equal" in done.stdout
+        assert "ok: unmounted" in done.stdout
+        assert not (tmp_path / "state" / "cognitofs-demo").exists()
+
+    def test_a_second_run_mends_what_was_killed_and_keeps_what_lives(self, demo, tmp_path):
+        directory = tmp_path / "cloud"
+        first = demo(directory)
+        assert first.returncode == 0, first.stdout + first.stderr
+        assert "checks neither passwords nor policies" in first.stdout
+        (directory / "mine").write_bytes(b"kept")
+        (mounted,) = commands.mounts(Place(tmp_path / "state" / "cognitofs-demo"))
+        os.kill(mounted.pid, signal.SIGKILL)
+        assert wait_ended(mounted.pid, 30)
+        second = demo(directory)
+        assert second.returncode == 0, second.stdout + second.stderr
+        assert (directory / "mine").read_bytes() == b"kept"
+        stopped = demo("--stop")
+        assert stopped.returncode == 0, stopped.stderr
+        assert list(directory.iterdir()) == []
