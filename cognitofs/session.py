@@ -4,18 +4,18 @@ Owns lifetimes and their order; knows no per-file logic. What runs beside the fi
 one nursery, opened here: reader, describer, uploader, header writer, keys, control socket.
 
 A normal end (fusermount3 -u) seals what is open and drains. SIGTERM and SIGINT unmount and drain
-what was sealed, up to `drain_timeout`; a second one ends it at once. SIGKILL is the same as far as
-correctness goes: what is left is in the journal, and recovery is the hand-over.
+what was sealed, up to `drain_timeout`; a second one ends it at once (`ending.py`). SIGKILL is the
+same as far as correctness goes: what is left is in the journal, and recovery is the hand-over.
 """
 
 import contextlib
 import datetime
 import logging
 import os
-import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,6 +26,7 @@ from cognitofs import controlserver, lastword, preflight, runtime, where
 from cognitofs.auth.account import Account, open_account
 from cognitofs.config import MountOptions, Profile
 from cognitofs.control import MountReport
+from cognitofs.ending import Ending
 from cognitofs.errors import CognitoFSError, MountError
 from cognitofs.fs.filesystem import Filesystem
 from cognitofs.fs.recovery import Recovered, recover
@@ -144,8 +145,11 @@ async def _serve(mount: _Mount) -> int:
         face = _face(mount, filesystem, recovered, notices)
         socket = _socket_path(mount)
         nursery.start_soon(controlserver.serve, controlserver.listen(socket), socket, face)
-        await _mounted(mount, filesystem, face, notices)
-        code = await _drained(mount, filesystem, face)
+        ending = Ending(face.last_drain, mount.options.drain_timeout)
+        cut_off = partial(_cut_off, mount, face)
+        await nursery.start(ending.obey_signals, pyfuse3.terminate, cut_off)
+        await _mounted(mount, filesystem, face, ending, notices)
+        code = await _drained(filesystem, face)
         if code == PENDING_LEFT:
             _leave_word(mount, face)
             _end_at_once(socket, code)
@@ -162,6 +166,15 @@ def _leave_word(mount: _Mount, face: RunningMount) -> None:
         lastword.write(mount.state.files, face.status())
     except OSError as exc:
         _log.warning("The last status could not be kept: %s", exc.strerror)
+
+
+def _cut_off(mount: _Mount, face: RunningMount) -> NoReturn:
+    """Unmount and end though requests of the kernel wait: their callers hear an error."""
+    pyfuse3.close(unmount=True)
+    face.is_mounted = False
+    _log.warning("The mount ends while programs still wait for S3; what they closed is kept.")
+    _leave_word(mount, face)
+    _end_at_once(_socket_path(mount), PENDING_LEFT)
 
 
 def _end_at_once(socket: Path, code: int) -> NoReturn:
@@ -280,22 +293,24 @@ async def _keep_keys_fresh(account: Account, uploader: Uploader) -> None:
 
 
 async def _mounted(
-    mount: _Mount, filesystem: Filesystem, face: RunningMount, notices: tuple[str, ...]
+    mount: _Mount,
+    filesystem: Filesystem,
+    face: RunningMount,
+    ending: Ending,
+    notices: tuple[str, ...],
 ) -> None:
     """Serve the kernel until the mount ends, and seal what a normal end seals."""
-    _init_fuse(mount, filesystem)
-    is_asked_to_end = False
+    _init_fuse(mount, filesystem)  # no wait before it: a signal would end what is not there
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_announce, mount, notices)
-            async with _signals(nursery) as told:
-                await pyfuse3.main(min_tasks=1, max_tasks=TASKS)
-            is_asked_to_end = told.is_set()
+            await pyfuse3.main(min_tasks=1, max_tasks=TASKS)
+            ending.served()
             nursery.cancel_scope.cancel()
     finally:
-        pyfuse3.close(unmount=is_asked_to_end)
+        pyfuse3.close(unmount=ending.is_asked)
     face.is_mounted = False
-    if not is_asked_to_end:
+    if not ending.is_asked:
         for file in filesystem.files.all():
             with contextlib.suppress(CognitoFSError):
                 await file.publish(durable=True)
@@ -347,36 +362,15 @@ def _widen_read_ahead(device: int) -> None:
         Path(path).write_text(f"{READ_AHEAD_KIB}\n")
 
 
-@contextlib.asynccontextmanager
-async def _signals(nursery: trio.Nursery) -> AsyncIterator[trio.Event]:
-    """End the main loop on SIGTERM or SIGINT; the event tells that one came."""
-    told = trio.Event()
-
-    async def wait() -> None:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            async for number in signals:
-                _log.info("%s: unmounting.", signal.Signals(number).name)
-                told.set()
-                pyfuse3.terminate()
-
-    nursery.start_soon(wait)
-    yield told
-
-
 # -- draining -------------------------------------------------------------------------------------
 
 
-async def _drained(mount: _Mount, filesystem: Filesystem, face: RunningMount) -> int:
+async def _drained(filesystem: Filesystem, face: RunningMount) -> int:
     """Send what is sealed, until it is sent, the deadline passes or somebody ends it."""
-    timeout = mount.options.drain_timeout
-    face.last_drain.deadline = trio.current_time() + (float("inf") if timeout is None else timeout)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_end_drain_on_signal, face)
-        with face.last_drain:
-            filesystem.rig.uploader.nudge()
-            await filesystem.rig.uploader.wait_drained()
-            await filesystem.files.headers.wait_drained()
-        nursery.cancel_scope.cancel()
+    with face.last_drain:
+        filesystem.rig.uploader.nudge()
+        await filesystem.rig.uploader.wait_drained()
+        await filesystem.files.headers.wait_drained()
     status = face.status()
     if status.pending_files:
         _log.warning(
@@ -387,9 +381,3 @@ async def _drained(mount: _Mount, filesystem: Filesystem, face: RunningMount) ->
         return PENDING_LEFT
     _log.info("Everything is on S3.")
     return 0
-
-
-async def _end_drain_on_signal(face: RunningMount) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for _ in signals:
-            face.last_drain.cancel()

@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "daemon": {"config", "control", "logs", "safefiles"},
     "preflight": {"store.interface"},
     "mountface": {"control", "fs"},
+    "ending": set(),
     "session": None,
     "demo": None,
     "cli": None,
