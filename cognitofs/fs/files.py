@@ -14,7 +14,7 @@ import trio
 from cognitofs.errors import CognitoFSError
 from cognitofs.fs.openfile import OpenFile
 from cognitofs.fs.rig import Rig
-from cognitofs.store.interface import ObjectHeaders, ObjectInfo
+from cognitofs.store.interface import ObjectHead, ObjectHeaders, ObjectInfo
 from cognitofs.transfer.headerwriter import HeaderWriter
 from cognitofs.transfer.upload import Upload
 from cognitofs.tree.inodes import Inode
@@ -31,6 +31,7 @@ class Files:
         self._rig = rig
         self._files: dict[Inode, OpenFile] = {}
         self._waiting = trio.CapacityLimiter(WAITING_AT_ONCE)
+        rig.namespace.describer.unsent_headers = self.headers.unsent
 
     def all(self) -> list[OpenFile]:
         """Return all files, open or unsent."""
@@ -88,12 +89,10 @@ class Files:
 
     async def publish(self, file: OpenFile) -> None:
         """Send what was made without an open handle, and keep the promise of close() for it."""
-        try:
+        with self.using(file.inode):
             upload = await file.publish(durable=not self._waits_for_s3)
             if self._waits_for_s3:
                 await self.wait(file, upload)
-        finally:
-            self.drop(file)
 
     async def wait(self, file: OpenFile, upload: Upload | None) -> None:
         """Return when S3 has what was sealed, or something newer.
@@ -146,6 +145,7 @@ class Files:
             inode.headers = inode.headers if inode.unsent else headers
         elif inode.remote is not None and inode.remote.etag == old.etag:
             inode.remote, inode.headers = new, headers
+            self._rig.namespace.describer.learn(ObjectHead(new, headers))
             self._rig.cache.rename(old, new)
         self._rig.namespace.confirmed(inode)
 

@@ -128,11 +128,8 @@ class Filesystem:
         inode = self._inode(number)
         if inode.kind is not Kind.SYMLINK:
             raise InvalidArgument("It is not a symlink.")
-        file = self.files.of(inode)
-        try:
+        with self.files.using(inode) as file:
             return (await file.content.read(0, inode.size)).decode()
-        finally:
-            self.files.drop(file)
 
     # -- attributes -------------------------------------------------------------------------------
 
@@ -156,13 +153,10 @@ class Filesystem:
     async def _truncate(self, inode: Inode, size: int, handle: int | None) -> None:
         if inode.is_directory:
             raise IsADirectory("A directory has no size to change.")
-        file = self.files.of(inode)
-        try:
+        with self.files.using(inode) as file:
             await file.truncate(size)
             if handle is None and not file.writers:
                 await self.files.publish(file)  # no FLUSH will come
-        finally:
-            self.files.drop(file)
 
     async def _set_attributes(self, inode: Inode, changes: Changes) -> None:
         attributes = inode.attributes
@@ -192,11 +186,10 @@ class Filesystem:
         await self.rig.namespace.revalidate(inode, self.rig.promises.open_ttl)
         if writable:
             await self.rig.namespace.describe(inode)
-        file = self.files.of(inode)
-        handle = self._open_handle(file, readable=readable, writable=writable)
-        if flags & os.O_TRUNC and writable:
-            await file.truncate(0)
-        return handle
+        with self.files.using(inode) as file:
+            if flags & os.O_TRUNC and writable:
+                await file.truncate(0)
+            return self._open_handle(file, readable=readable, writable=writable)
 
     def _open_handle(self, file: OpenFile, *, readable: bool, writable: bool) -> HandleId:
         file.handles += 1

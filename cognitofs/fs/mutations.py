@@ -213,7 +213,7 @@ class Mutations:
         if not file.must_send_again:  # nor shall what it took the place of in the journal
             await file.forget_replaced()
         async with self._giving_way(target) as over:
-            file.renamed(old_key, over)
+            file.renamed(place.parent.key + place.name, over)
             self._rig.namespace.moved(inode, place.parent, place.name)
 
     async def _rename_object(

@@ -21,7 +21,7 @@ from cognitofs.fs.rig import Rig
 from cognitofs.spool.extents import ExtentMap
 from cognitofs.spool.seal import Seal
 from cognitofs.spool.spoolfile import SpoolFile
-from cognitofs.store.interface import ETag, Expect, ObjectHeaders, ObjectInfo
+from cognitofs.store.interface import ETag, Expect, ObjectHead, ObjectHeaders, ObjectInfo
 from cognitofs.transfer.headerwriter import HeaderWriter
 from cognitofs.transfer.leftovers import find_ours
 from cognitofs.transfer.upload import Upload
@@ -302,6 +302,7 @@ class OpenFile:
         self.inode.headers = headers
         if not self.inode.is_directory:
             self.inode.remote = info
+            self._rig.namespace.describer.learn(ObjectHead(info, headers))
 
     def rewrite_headers_if_changed(self) -> None:
         """Send mode and times again when they are not those that S3 has."""
@@ -363,13 +364,15 @@ class OpenFile:
         if found is not None:
             self._take_over(found.info, found.headers)
 
-    def renamed(self, old_key: str, target: "OpenFile | None") -> None:
+    def renamed(self, key: str, target: "OpenFile | None") -> None:
         """Take note of another name: that of *target*, whose content ends when ours is sealed."""
-        self.leaves += tuple((old_key, txid) for txid in self.doubts)
-        self.doubts, self.replaces = (), None
+        leaves = self.leaves + tuple((self.inode.key, txid) for txid in self.doubts)
+        self.leaves = tuple(left for left in leaves if left[0] != key)
+        self.doubts = tuple(txid for where, txid in leaves if where == key)
+        self.replaces = None
         if target is None:
             return
-        self.doubts = target.doubts
+        self.doubts += target.doubts
         self.replaces = target.stands_for if self.content.base is None else None
         self.leaves += target.leaves
         rows = target.give_up()

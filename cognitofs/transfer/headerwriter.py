@@ -105,6 +105,12 @@ class HeaderWriter:
         self._changes[key] = _Change(etag, headers, trio.current_time() + DEBOUNCE)
         self._notify()
 
+    def unsent(self, info: ObjectInfo) -> ObjectHeaders | None:
+        """Return the headers that this version shall get, None when it has them."""
+        etag = ETag("") if info.key.endswith("/") else info.etag
+        change = self._changes.get(info.key)
+        return change.headers if change is not None and change.etag == etag else None
+
     async def settle(self, key: str) -> tuple[str, ...]:
         """Return when no copy of *key* runs and none is scheduled: new content brings headers.
 

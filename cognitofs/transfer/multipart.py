@@ -162,6 +162,12 @@ class Multipart:
             while self._flights:
                 await self._landed.wait()
 
+    def disown(self) -> None:
+        """Belong to no file any more; what is under way is void, and no seal goes on with it."""
+        self.id = ""
+        for flight in self._flights.values():
+            flight.stale = True
+
     # -- the end -------------------------------------------------------------------------------
 
     def missing(self, plan: Sequence[Part]) -> list[Part]:

@@ -126,6 +126,7 @@ class Uploader:
 
         What a crash leaves of it in the journal is dropped by the next mount.
         """
+        multipart.disown()
         self._leftovers[multipart] = True
         self.nursery.start_soon(self._clear_away, multipart)
 

@@ -5,6 +5,7 @@ many at once (AHEAD), since the kernel asks for one file at a time.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 import trio
 
@@ -29,6 +30,8 @@ class Describer:
         self, store: ObjectStore, memory: AttributeMemory, defaults: Defaults, *, may_ask: bool
     ) -> None:
         self.defaults = defaults
+        self.unsent_headers: Callable[[ObjectInfo], ObjectHeaders | None] = lambda _: None
+        """What changed headers a version is waiting for; set by who sends them."""
         self._store = store
         self._memory = memory
         self._may_ask = may_ask
@@ -83,7 +86,8 @@ class Describer:
         is_marker = info.key.endswith("/")
         inode.remote = info
         inode.headers = headers
-        inode.attributes = read_attributes(headers, info, self.defaults, is_marker=is_marker)
+        shown = self.unsent_headers(info) or headers
+        inode.attributes = read_attributes(shown, info, self.defaults, is_marker=is_marker)
         inode.kind = inode.attributes.kind
 
     def learn(self, head: ObjectHead) -> None:

@@ -238,7 +238,10 @@ class Namespace:
             return
         inode.headers = head.headers
         inode.attributes = read_attributes(
-            head.headers, head.info, self.describer.defaults, is_marker=True
+            self.describer.unsent_headers(head.info) or head.headers,
+            head.info,
+            self.describer.defaults,
+            is_marker=True,
         )
 
     async def revalidate(self, inode: Inode, max_age: float) -> None:
