@@ -112,6 +112,20 @@ class TestSignal:
         come_back(weed_gate)
         check_next_mount_sends(machine, patient)
 
+    def test_a_waiting_rm_does_not_hold_up_the_end_either(self, machine, patient, weed_gate):
+        """Its request is in a thread that waits for S3 and for nothing else."""
+        patient.put("f", DATA)
+        with machine.foreground("--drain-timeout", "1") as process:
+            weed_gate.hold(lambda request: request.method in ("DELETE", "POST"))
+            program = subprocess.Popen(["rm", machine.cloud / "f"], stderr=subprocess.DEVNULL)
+            weed_gate.wait_held()
+            process.terminate()
+            assert process.wait(PATIENCE) == 4, machine.log()
+            assert program.wait(PATIENCE) != 0
+        come_back(weed_gate)
+        with machine.mounted() as mount:
+            assert (mount.path / "f").read_bytes() == DATA
+
 
 class TestKill:
     """SIGKILL: whoever waited hears of it, and what was handed over by close() is sent later."""
@@ -134,7 +148,8 @@ class TestKill:
         with closing(mount.path / "f") as program:
             assert program.wait(PATIENCE) != 0
         assert (mount.path / "f").read_bytes() == DATA
-        assert mount.status()["pending_files"] == 1
+        (shown,) = machine.status()
+        assert (shown["mounted"], shown["pending_files"]) == (True, 1)
         mount.kill()
         come_back(weed_gate)
         check_next_mount_sends(machine, gated)
@@ -145,7 +160,7 @@ class TestKill:
         (mount.path / "f").write_bytes(DATA)
         weed_gate.wait_held()
         mount.leave()
-        until(lambda: not mount.status()["mounted"], "status says that it is unmounted")
+        until(lambda: not machine.status()[0]["mounted"], "status says that it is unmounted")
         mount.kill()
         come_back(weed_gate)
         check_next_mount_sends(machine, patient)
