@@ -310,6 +310,8 @@ async def _mounted(
     finally:
         pyfuse3.close(unmount=ending.is_asked)
     face.is_mounted = False
+    with contextlib.suppress(CognitoFSError):
+        await filesystem.files.seal_deferred()
     if not ending.is_asked:
         for file in filesystem.files.all():
             with contextlib.suppress(CognitoFSError):

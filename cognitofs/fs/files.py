@@ -125,9 +125,12 @@ class Files:
                     raise
 
     async def seal_deferred(self) -> None:
-        """Publish the empty files whose RELEASE the kernel did not send before the umount."""
+        """Publish the empty files whose RELEASE the kernel did not send before the umount.
+
+        Not those that were written since: nobody has closed that.
+        """
         for file in self.all():
-            if file.deferred is not None:
+            if file.deferred is not None and not file.content.size and not file.was_written:
                 await file.publish(durable=True)
 
     async def sync_below(self, directory: Inode) -> None:

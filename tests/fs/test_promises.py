@@ -274,3 +274,17 @@ async def test_a_precondition_that_fails_on_our_own_retry_is_no_conflict(
     async with mounted(store, tmp_path) as m:
         await m.store_file("f", b"once")
     assert bucket.data("f") == b"once"
+
+
+async def test_an_empty_file_whose_release_was_lost_is_published_at_the_end(
+    bucket, store, tmp_path
+):
+    async with mounted(store, tmp_path) as m:
+        closed, _ = await m.create("closed")
+        await m.fs.flush(closed)
+        written, _ = await m.create("written")
+        await m.fs.flush(written)
+        await m.fs.write(written, 0, b"not closed")
+        await m.fs.files.seal_deferred()
+        await m.drain()
+        assert bucket.keys == ("closed",)
