@@ -99,7 +99,7 @@ def test_whoami_status_and_the_words_of_mount_agree_on_who_and_where(app, signed
     alice = signed_in(app, "alice")
     whoami = json.loads(alice.run("whoami", "--json").stdout)
     with alice.mounted() as mount:
-        status = mount.status()
+        (status,) = alice.status()
         uri = f"s3://{app.bucket}/private/{whoami['identity_id']}/"
         assert f"{uri} is mounted at {mount.path}" in mount.said
         assert f"as alice ({whoami['identity_id']})" in mount.said

@@ -17,9 +17,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
+from cognitofs.control import MountStatus
+from cognitofs.mounts import live_mounts
 from cognitofs.mounttable import mount_at
 from tests.servers import S3Server
 
@@ -74,10 +77,10 @@ class Mount:
         self._pidfd = os.pidfd_open(pid)
 
     def status(self) -> dict:
-        """Return what `status --json` says of this mount's process."""
-        found = [each for each in self.machine.status() if each["pid"] == self.pid]
-        assert len(found) == 1, f"process {self.pid} is not in `cognitofs status`"
-        return found[0]
+        """Return what `status --json` would say of it, without the cost of a command."""
+        found = [each for each in self.machine.live() if each.pid == self.pid]
+        assert len(found) == 1, f"process {self.pid} does not answer"
+        return asdict(found[0])
 
     def leave(self) -> None:
         """Unmount as anybody does: fusermount3, which waits for nobody."""
@@ -199,6 +202,10 @@ class Machine:
             check=False,
         )
 
+    def live(self) -> list[MountStatus]:
+        """Return what the processes of all mounts say."""
+        return [each.status for each in live_mounts(self.state, self.environ)]
+
     def status(self) -> list[dict]:
         """Return the mounts of `status --json`."""
         done = self.run("status", "--json")
@@ -212,9 +219,9 @@ class Machine:
         self._mountpoints.add(path)
         done = self.run("mount", path, *options)
         assert done.returncode == 0, f"{done.stderr}\n{self.log()}"
-        found = [s for s in self.status() if s["mountpoint"] == str(path) and s["mounted"]]
+        found = [each for each in self.live() if each.mountpoint == str(path) and each.mounted]
         assert len(found) == 1, found
-        mount = Mount(self, path, found[0]["pid"], done.stdout + done.stderr)
+        mount = Mount(self, path, found[0].pid, done.stdout + done.stderr)
         self._mounts.append(mount)
         return mount
 

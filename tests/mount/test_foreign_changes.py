@@ -60,8 +60,8 @@ class TestConflict:
         """Status shows the conflict once it was met, and its exit code says that it needs us."""
 
         def is_shown():
-            (mount,) = machine.status()
-            return mount["conflict_files"] == 1 and mount["state"] == "conflict"
+            (mount,) = machine.live()
+            return mount.conflict_files == 1 and mount.state == "conflict"
 
         until(is_shown, "the conflict in status")
         done = machine.run("status")

@@ -187,7 +187,7 @@ class TestPrograms:
             run("git", "-C", mount.path / "work", "fsck", "--strict")
             assert run("git", "-C", mount.path / "work", "status", "--porcelain") == ""
 
-    def test_sqlite_keeps_its_database_in_it(self, machine, bucket):
+    def test_sqlite_keeps_its_database_in_it(self, machine, weed):
         with machine.mounted() as mount:
             database = sqlite3.connect(mount.path / "a.db")
             database.execute("CREATE TABLE t (n INTEGER PRIMARY KEY, body BLOB)")
@@ -199,14 +199,14 @@ class TestPrograms:
                 database.execute("DELETE FROM t WHERE n % 3 = 0")
             database.close()
         copy = machine.directory / "copy.db"
-        copy.write_bytes(bucket.get("a.db"))
+        copy.write_bytes(weed.get("a.db"))
         database = sqlite3.connect(copy)
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         assert database.execute("SELECT count(*) FROM t").fetchone() == (200,)
         database.close()
 
-    def test_an_editor_saves_by_renaming_a_new_file_over_the_old_one(self, machine, bucket):
-        bucket.put("notes.txt", b"old")
+    def test_an_editor_saves_by_renaming_a_new_file_over_the_old_one(self, machine, weed):
+        weed.put("notes.txt", b"old")
         with machine.mounted() as mount:
             for number in range(3):
                 new = mount.path / ".notes.txt.swp"
@@ -216,22 +216,22 @@ class TestPrograms:
                 new.rename(mount.path / "notes.txt")
                 assert (mount.path / "notes.txt").read_bytes() == b"version %d" % number
             assert [path.name for path in mount.path.iterdir()] == ["notes.txt"]
-        assert bucket.get("notes.txt") == b"version 2"
-        assert bucket.paths() == {"notes.txt"}
+        assert weed.get("notes.txt") == b"version 2"
+        assert weed.paths() == {"notes.txt"}
 
 
 class TestBytes:
     """What single system calls make of an object."""
 
-    def test_two_processes_append_to_one_log_and_no_line_is_lost(self, machine, bucket):
-        bucket.put("log", b"first\n")
+    def test_two_processes_append_to_one_log_and_no_line_is_lost(self, machine, weed):
+        weed.put("log", b"first\n")
         line = 'i=0; while [ $i -lt 50 ]; do echo "$0 $i"; i=$((i+1)); done >> log'
         with machine.mounted() as mount:
             writers = [
                 subprocess.Popen(["sh", "-c", line, name], cwd=mount.path) for name in ("a", "b")
             ]
             assert [writer.wait(PATIENCE) for writer in writers] == [0, 0]
-        lines = bucket.get("log").decode().splitlines()
+        lines = weed.get("log").decode().splitlines()
         assert lines[0] == "first"
         expected = [f"{name} {number}" for name in "ab" for number in range(50)]
         assert sorted(lines[1:]) == sorted(expected)
@@ -276,7 +276,7 @@ class TestBytes:
         assert bucket.get("f") == image
         assert bucket.get("hole") == bytes(7 * MIB) + b"end"
 
-    def test_what_was_written_is_read_at_once_through_any_handle(self, machine, bucket):
+    def test_what_was_written_is_read_at_once_through_any_handle(self, machine, weed):
         with machine.mounted() as mount:
             path = mount.path / "f"
             with path.open("wb", buffering=0) as writer, path.open("rb", buffering=0) as reader:

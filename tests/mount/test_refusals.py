@@ -5,26 +5,12 @@ import pytest
 from cognitofs.mounttable import mount_at
 from tests.mount.mounted import assert_refused, is_fuse_usable
 from tests.scripted_http import reply, scripted_server
-from tests.servers import S3Server, free_ports
+from tests.servers import S3Server
 
 pytestmark = [
     pytest.mark.mount,
     pytest.mark.skipif(not is_fuse_usable(), reason="/dev/fuse cannot be opened here"),
 ]
-
-
-@pytest.fixture
-def nowhere(machine):
-    """Give the machine a profile whose endpoint nobody serves."""
-    (port,) = free_ports(1)
-    server = S3Server("nobody", f"http://127.0.0.1:{port}", "key", "secret")
-    machine.configure(server, "bucket")
-    return server
-
-
-def test_no_network_is_said_with_what_could_not_be_reached(machine, nowhere):
-    done = machine.run("mount", machine.cloud)
-    assert_refused(done, 1, "network", "127.0.0.1")
 
 
 def test_a_bucket_that_does_not_exist_is_named(machine, weed):
