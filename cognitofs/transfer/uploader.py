@@ -70,15 +70,20 @@ class Uploader:
         self._changed = trio.Event()
         self._nudged = trio.Event()
         self._leftovers: dict[Multipart, bool] = {}
+        self._shields: set[trio.CancelScope] = set()
         self._asks_abort = trio.Lock()
         self._may_abort: bool | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Upload until cancelled; what is left then is in the journal."""
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            task_status.started()
-            await trio.sleep_forever()
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                task_status.started()
+                await trio.sleep_forever()
+        finally:
+            for shield in self._shields:
+                shield.shield = False  # what they wait for will not happen any more
 
     @property
     def nursery(self) -> trio.Nursery:
@@ -117,8 +122,12 @@ class Uploader:
             upload.scope.cancel()
         else:
             upload.enter("off")
-        with trio.CancelScope(shield=True):  # the caller must learn what it has stopped
-            await upload.wait_settled()
+        with trio.CancelScope(shield=True) as shield:  # the caller must learn what it has stopped
+            self._shields.add(shield)
+            try:
+                await upload.wait_settled()
+            finally:
+                self._shields.discard(shield)
         return upload.state == "off"
 
     def abort(self, multipart: Multipart) -> None:
