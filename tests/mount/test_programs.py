@@ -22,6 +22,11 @@ pytestmark = [
 ]
 
 
+def needs(program: str) -> pytest.MarkDecorator:
+    """Skip a test where the program that it runs is not installed."""
+    return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
+
+
 def run(*command: object, cwd: Path | None = None, seconds: float = PATIENCE) -> str:
     """Run a program to its end and return what it printed; it must succeed."""
     done = subprocess.run(
@@ -141,6 +146,7 @@ class TestTrees:
 class TestPrograms:
     """Programs that people run, each with what its work must look like on S3."""
 
+    @needs("rsync")
     def test_rsync_moves_nothing_the_second_time(self, machine, bucket):
         source = make_tree(machine.directory / "source", 40)
         with machine.mounted() as mount:
@@ -167,6 +173,7 @@ class TestPrograms:
         assert bucket.get("packed.tar") == packed.read_bytes()
         assert sums(source).keys() <= {path.removeprefix("unpacked/") for path in bucket.paths()}
 
+    @needs("git")
     def test_git_works_in_it(self, machine, weed):
         tree = make_tree(machine.directory / "source", 20)
         environ = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
