@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import trio
 
 from cognitofs.errors import (
+    CognitoFSError,
     EntryExists,
     InvalidArgument,
     IsADirectory,
@@ -30,7 +31,7 @@ from cognitofs.fs.content import next_headers
 from cognitofs.fs.files import Files
 from cognitofs.fs.openfile import OpenFile
 from cognitofs.fs.rig import Rig
-from cognitofs.store.interface import Expect, ObjectInfo
+from cognitofs.store.interface import Expect, ObjectHeaders, ObjectInfo
 from cognitofs.store.records import TXID
 from cognitofs.transfer.copies import copy_object
 from cognitofs.transfer.leftovers import remove_ours
@@ -224,11 +225,7 @@ class Mutations:
         inode, old, old_key = file.inode, file.content.base, file.inode.key
         assert old is not None, "it is on S3"
         async with self._giving_way(target) as over:
-            expect: Expect = "absent"
-            if over is not None:
-                await over.settle_doubts()
-                expect = over.stands_for.etag if over.stands_for is not None else "absent"
-            await self._copy_to(inode, old, place.parent.key + place.name, expect)
+            await self._copy_over(inode, old, place, over)
             self._rig.namespace.moved(inode, place.parent, place.name)
             if over is not None:
                 await over.forget_name()
@@ -250,20 +247,35 @@ class Mutations:
                 await self._keep_for_handles(file)
                 yield file
 
-    async def _copy_to(self, inode: Inode, old: ObjectInfo, key: str, expect: Expect) -> None:
+    async def _copy_over(
+        self, inode: Inode, old: ObjectInfo, place: "_Place", over: OpenFile | None
+    ) -> None:
         """Copy the object to its new key, with the mode and times it has by now."""
-        txid = inode.headers.metadata.get(TXID) if inode.headers is not None else None
-        headers = next_headers(inode, txid) if inode.headers is not None else None
-        if headers is not None and headers == inode.headers:
-            headers = None
+        expect: Expect = "absent"
+        if over is not None:
+            await over.settle_doubts()
+            expect = over.stands_for.etag if over.stands_for is not None else "absent"
+        headers = _headers_of_copy(inode)
+        key = place.parent.key + place.name
+        changed = None if headers == inode.headers else headers
         try:
-            inode.remote = await copy_object(
-                self._rig.store, old, key, expect=expect, headers=headers
-            )
+            new = await copy_object(self._rig.store, old, key, expect=expect, headers=changed)
         except PreconditionFailed as exc:
             raise EntryExists("The name was changed by somebody else; try again.") from exc
-        inode.headers = headers or inode.headers
-        self._rig.cache.rename(old, inode.remote)
+        except CognitoFSError:
+            if over is not None and headers is not None:
+                # It may have happened: the target, which stays, must know the copy for ours.
+                over.doubts += (headers.metadata[TXID],)
+            raise
+        inode.remote, inode.headers = new, headers
+        self._rig.cache.rename(old, new)
+
+
+def _headers_of_copy(inode: Inode) -> ObjectHeaders | None:
+    """Return the headers of the inode as it is now; None when S3 alone knows them."""
+    if inode.headers is None:
+        return None
+    return next_headers(inode, inode.headers.metadata.get(TXID))
 
 
 @dataclass(frozen=True, slots=True)

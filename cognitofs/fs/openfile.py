@@ -197,8 +197,9 @@ class OpenFile:
         assert spool is not None or not content.size, "what is sealed lies in the spool"
         if spool is not None:
             spool.reach(content.size)
+        # One without bytes has a name of its own: the spool file may get bytes that are not sealed.
         return Seal(
-            id=secrets.token_hex(16) if spool is None else spool.name,
+            id=spool.name if spool is not None and content.size else secrets.token_hex(16),
             key=self.inode.key,
             size=content.size,
             touched=tuple((e.start, e.stop) for e in content.touched),
