@@ -10,7 +10,7 @@ from cognitofs.errors import NotFound, Transient
 from cognitofs.parallel import run_all
 from cognitofs.store.interface import Expect, ObjectHeaders, ObjectInfo, ObjectStore, PartReceipt
 from cognitofs.store.records import TXID
-from cognitofs.transfer.parts import COPY_RANGE, PART_MAXIMUM
+from cognitofs.transfer.parts import COPY_RANGE, PART_MAXIMUM, PARTS_MAXIMUM
 
 COPIES_AT_ONCE = 16
 
@@ -65,14 +65,15 @@ async def _copy_in_parts(
     headers = headers or (await store.head(source.key)).headers
     upload_id = await store.begin_upload(target, headers)
     receipts: dict[int, PartReceipt] = {}
+    step = max(COPY_RANGE, -(-source.size // PARTS_MAXIMUM))
 
     async def copy(number: int, start: int) -> None:
-        stop = min(start + COPY_RANGE, source.size)
+        stop = min(start + step, source.size)
         receipts[number] = await store.copy_part(
             target, upload_id, number, source=source, start=start, stop=stop
         )
 
-    starts = range(0, source.size, COPY_RANGE)
+    starts = range(0, source.size, step)
     jobs = (partial(copy, number, start) for number, start in enumerate(starts, 1))
     await run_all(jobs, limit=COPIES_AT_ONCE)
     parts = [receipts[number] for number in sorted(receipts)]

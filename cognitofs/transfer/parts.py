@@ -24,8 +24,9 @@ GIB = 1024 * MIB
 PART_MINIMUM = 5 * MIB
 PART_MAXIMUM = 5 * GIB
 PARTS_MAXIMUM = 10_000
-COPY_RANGE = GIB
-"""Largest range of one UploadPartCopy here: S3 allows 5 GiB, 1 GiB ranges copy in parallel."""
+COPY_RANGE = 128 * MIB
+"""Largest range of one UploadPartCopy, up to 640 GiB files: S3 allows 5 GiB, but a slow store needs
+over a minute for 512 MiB (measured on SeaweedFS under load), longer than we wait for one answer."""
 
 Source = Literal["spool", "base"]
 
