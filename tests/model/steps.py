@@ -71,6 +71,13 @@ steps = st.lists(
 )
 
 
+def random_script(chance, length):
+    """Return steps drawn from *chance*, a `random.Random`."""
+    return [
+        (chance.choice(_NAMES), *(chance.randrange(12) for _ in range(3))) for _ in range(length)
+    ]
+
+
 def pick(choices, index):
     choices = tuple(choices)
     return choices[index % len(choices)] if choices else None
