@@ -19,6 +19,9 @@ from cognitofs.store.interface import ETag, ObjectInfo
 BLOCK = 1024 * 1024
 """Unit of giving up."""
 
+OBJECTS_KEPT = 256
+"""Each has a descriptor, and a process may have 1024 by default."""
+
 
 class CachedObject:
     """The bytes we hold of one version of an object."""
@@ -67,7 +70,7 @@ class BlockCache:
         self._directory = directory
         self.limit = limit
         self._pace = DiskPace()
-        self._objects: dict[tuple[str, ETag], CachedObject] = {}
+        self._objects: OrderedDict[tuple[str, ETag], CachedObject] = OrderedDict()
         self._blocks: OrderedDict[tuple[CachedObject, int], int] = OrderedDict()
         self._total = 0
 
@@ -81,6 +84,7 @@ class BlockCache:
         found = self._objects.get((info.key, info.etag))
         if found is None:
             found = self._add(info, SparseFile(self._nameless(), self._pace))
+        self._objects.move_to_end((info.key, info.etag))
         return found
 
     def adopt(self, info: ObjectInfo, sparse: SparseFile) -> None:
@@ -133,6 +137,8 @@ class BlockCache:
     def _add(self, info: ObjectInfo, sparse: SparseFile) -> CachedObject:
         cached = CachedObject(self, info, sparse)
         self._objects[(info.key, info.etag)] = cached
+        while len(self._objects) > OBJECTS_KEPT:
+            self.forget(next(iter(self._objects.values())).info)
         return cached
 
     def _nameless(self) -> int:

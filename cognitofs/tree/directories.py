@@ -58,7 +58,7 @@ class Directories:
         page = await self._store.list_page(prefix, start_after=start_after)
         last = None if page.token is None else _last_key(page)[len(prefix) :]
         entries, hidden = entries_of(page, prefix)
-        self.hidden[prefix] = hidden + (self.hidden.get(prefix, 0) if after else 0)
+        self._count_hidden(prefix, hidden, is_first=not after)
         shown: dict[str, Inode] = {}
         for entry in entries:
             seen = Seen(entry.is_directory, info=entry.info)
@@ -72,6 +72,13 @@ class Directories:
                 directory.listing = listing
         self._add_our_own(directory, shown, started, after, last)
         return DirectoryPage(tuple(sorted(shown.values(), key=_place)), last)
+
+    def _count_hidden(self, prefix: str, hidden: int, *, is_first: bool) -> None:
+        """Count the hidden keys below *prefix*; of the many directories without one nothing."""
+        before = self.hidden.pop(prefix, 0)
+        count = hidden if is_first else hidden + before
+        if count:
+            self.hidden[prefix] = count
 
     def _add_our_own(
         self, directory: Inode, shown: dict[str, Inode], at: float, after: str, last: str | None
