@@ -200,4 +200,4 @@ def test_two_writers_lose_nothing_to_each_other():
 
 @pytest.mark.reliability
 def test_two_writers_lose_nothing_to_each_other_in_many_lives():
-    check_lives(range(FIRST_SEED + 1000, FIRST_SEED + 4000))
+    check_lives(range(FIRST_SEED + 1000, FIRST_SEED + 2000))

@@ -107,4 +107,4 @@ def test_long_lives_of_a_host():
 @pytest.mark.reliability
 def test_many_long_lives_of_a_host():
     first = FIRST_SEED + 1000
-    check_counts(lives_of(range(first, first + (EXAMPLES or 10_000))), least=20)
+    check_counts(lives_of(range(first, first + (EXAMPLES or 2_000))), least=4)
