@@ -53,6 +53,7 @@ def test_a_multipart_upload_goes_on_where_it_was_killed(machine, gated, weed_gat
     (mount.path / "big").write_bytes(data)
     weed_gate.wait_answered("UploadPart", 4)
     until(lambda: mount.status()["uploading_bytes"] == 20 * MIB, "four receipts")
+    (mount.path / "after").write_bytes(b"x")  # the journal takes entries in order: these four too
     mount.kill()
     weed_gate.shut()
     weed_gate.release()
