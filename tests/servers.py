@@ -26,6 +26,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 REGION = "us-east-1"
 START_SECONDS = 60.0
+STARTS = 3
 
 
 class ServerUnfit(Exception):
@@ -90,13 +91,27 @@ def seaweedfs(directory: Path | None = None) -> Iterator[S3Server]:
     with ExitStack() as stack:
         if directory is None:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        ports = free_ports(10)
-        found = S3Server("seaweedfs", f"http://127.0.0.1:{ports[0]}", "weed-key", "weed-secret")
-        stack.enter_context(_process(_weed(found, directory, ports), directory / "log"))
-        _wait_for(found, directory / "log")
+        found = stack.enter_context(_running_seaweedfs(directory))
         _prove_secret(found)
         _prove_conditions(found)
         yield found
+
+
+@contextmanager
+def _running_seaweedfs(directory: Path) -> Iterator[S3Server]:
+    """Start it on ports that are still free then: somebody may take one between look and use."""
+    for attempt in range(STARTS):
+        place = directory / str(attempt)
+        place.mkdir()
+        ports = free_ports(10)
+        found = S3Server("seaweedfs", f"http://127.0.0.1:{ports[0]}", "weed-key", "weed-secret")
+        with _process(_weed(found, place, ports), place / "log") as process:
+            if _wait_for(found, process, place / "log"):
+                yield found
+                return
+    raise ServerUnfit(
+        f"SeaweedFS ended {STARTS} times at its start; its last words: {_tail(place / 'log')}"
+    )
 
 
 def free_ports(number: int) -> list[int]:
@@ -148,33 +163,40 @@ def _weed(server: S3Server, directory: Path, ports: list[int]) -> list[str]:
 
 
 @contextmanager
-def _process(command: list[str], log: Path) -> Iterator[None]:
+def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
         )
     try:
-        yield
+        yield process
     finally:
         process.kill()  # its state is thrown away, and an orderly end takes ten seconds
         process.wait()
 
 
-def _wait_for(server: S3Server, log: Path) -> None:
-    """Wait until a whole put has worked: the S3 port answers before the store is ready."""
+def _wait_for(server: S3Server, process: subprocess.Popen[bytes], log: Path) -> bool:
+    """Wait until a whole put has worked: the S3 port answers before the store is ready.
+
+    False when the process has ended.
+    """
     client = server.client()
     deadline = time.monotonic() + START_SECONDS
-    while True:
+    while process.poll() is None:
         try:
             client.create_bucket(Bucket="started")
             client.put_object(Bucket="started", Key="probe", Body=b"1")
         except (BotoCoreError, ClientError) as exc:
             if time.monotonic() > deadline:
-                text = log.read_text(errors="replace")[-2000:]
-                raise ServerUnfit(f"{server.name} did not start: {exc}\n{text}") from exc
+                raise ServerUnfit(f"{server.name} did not start: {exc}\n{_tail(log)}") from exc
             time.sleep(0.1)
         else:
-            return
+            return True
+    return False
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-2000:]
 
 
 def _prove_secret(server: S3Server) -> None:
