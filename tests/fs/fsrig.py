@@ -132,6 +132,6 @@ async def until(condition):
     """
     pause = 0.001
     with trio.fail_after(5):
-        while not condition():  # noqa: ASYNC110  # what the engine does has no event for tests
+        while not condition():  # what the engine does has no event for tests
             await trio.sleep(pause)
             pause = min(2 * pause, 0.05)
