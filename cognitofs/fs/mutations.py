@@ -110,7 +110,7 @@ class Mutations:
                 if file.stands_for is not None:
                     await self._keep_visible(parent, inode.key, inode)
                     await self._delete(file.stands_for)
-                for key, txid in file.leaves:
+                for key, txid in file.forerunners.leaves:
                     await remove_ours(self._rig.store, key, (txid,))
                 self._rig.namespace.removed(inode)
                 await file.forget_name()
@@ -265,7 +265,7 @@ class Mutations:
         except CognitoFSError:
             if over is not None and headers is not None:
                 # It may have happened: the target, which stays, must know the copy for ours.
-                over.doubts += (headers.metadata[TXID],)
+                over.forerunners.doubts += (headers.metadata[TXID],)
             raise
         inode.remote, inode.headers = new, headers
         self._rig.cache.rename(old, new)

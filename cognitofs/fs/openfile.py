@@ -17,6 +17,7 @@ from dataclasses import replace
 import trio
 
 from cognitofs.fs.content import Content, header_change, next_headers
+from cognitofs.fs.forerunners import Forerunners
 from cognitofs.fs.rig import Rig
 from cognitofs.spool.extents import ExtentMap
 from cognitofs.spool.seal import Seal
@@ -33,8 +34,7 @@ class OpenFile:
     """The file of *inode*; a directory's marker and a symlink are files here too.
 
     `replaces` is the version that a rename put this file in place of before S3 has ours.
-    `users` counts calls that work on it without a handle. `doubts` are the txids of stopped
-    commits that may have happened under this name, `leaves` those under earlier names.
+    `users` counts calls that work on it without a handle.
     """
 
     def __init__(
@@ -56,10 +56,7 @@ class OpenFile:
         self.deferred: Seal | None = None
         self.replaces: ObjectInfo | None = None
         self.unlinked = False
-        self.doubts: tuple[str, ...] = ()
-        self.leaves: tuple[tuple[str, str], ...] = ()
-        self._stopped: Upload | None = None
-        self._replaced: dict[str, SpoolFile | None] = {}
+        self.forerunners = Forerunners()
         self._rig = rig
         self._headers = headers
         self._when_unneeded = when_unneeded
@@ -151,19 +148,11 @@ class OpenFile:
         multipart = self.content.multipart
         await self._rig.journal.seal(
             seal,
-            replaces=(*self._replaced, *((self.deferred.id,) if self.deferred else ())),
+            replaces=(*self.forerunners.rows, *((self.deferred.id,) if self.deferred else ())),
             continues=None if multipart is None else multipart.continued,
             durable=durable,
         )
-        self._stopped = None
-        self._replaced.pop(seal.id, None)
-        self._discard_replaced()
-
-    def _discard_replaced(self) -> None:
-        replaced, self._replaced = self._replaced, {}
-        for spool in replaced.values():
-            if spool is not None and spool is not self.content.spool:
-                spool.discard()
+        self.forerunners.replaced_by(seal.id, self.content.spool)
 
     @contextmanager
     def _going_on(self) -> Iterator[None]:
@@ -175,14 +164,13 @@ class OpenFile:
             raise
 
     def _go_on(self) -> None:
-        old, self._stopped = self._stopped, None
-        if old is None or old.seal.key != self.inode.key:
+        old = self.forerunners.take_back(self.inode.key)
+        if old is None:
             return
         content = self.content
         multipart = content.multipart if content.multipart is old.multipart else None
         if multipart is not None:
             content.multipart = None
-        self._replaced.pop(old.seal.id, None)
         content.upload = self._rig.uploader.submit(old.seal, old.spool, multipart, self)
         content.upload.unsettled = old.unsettled
         content.upload.commit_was_sent = old.commit_was_sent
@@ -191,7 +179,7 @@ class OpenFile:
         """Describe the content as it is now; an upload under way is stopped or waited for."""
         content = self.content
         await self._stop_upload()
-        self.doubts += await self._headers.settle(self.inode.key)
+        self.forerunners.doubts += await self._headers.settle(self.inode.key)
         headers = self._next_headers()
         spool = content.spool
         assert spool is not None or not content.size, "what is sealed lies in the spool"
@@ -208,8 +196,8 @@ class OpenFile:
             expect=self._expect(),
             headers=headers,
             has_spool=spool is not None and content.size > 0,
-            supersedes=self.doubts,
-            leaves=self.leaves,
+            supersedes=self.forerunners.doubts,
+            leaves=self.forerunners.leaves,
         )
 
     def _next_headers(self) -> ObjectHeaders:
@@ -241,11 +229,7 @@ class OpenFile:
         upload = self.upload
         if upload is None or not await self._rig.uploader.cancel(upload):
             return
-        self._stopped = upload
-        self._replaced[upload.seal.id] = upload.spool
-        self.doubts = upload.seal.supersedes
-        if upload.commit_was_sent:
-            self.doubts += (upload.seal.txid,)
+        self.forerunners.add(upload)
         multipart = upload.multipart
         if multipart is None:
             return
@@ -294,7 +278,7 @@ class OpenFile:
             content.spool = None
         inode.unsent = self.dirty and not self.unlinked
         content.upload = self.replaces = None
-        self.doubts, self.leaves = (), ()
+        self.forerunners.settled()
         self._rig.namespace.confirmed(inode)
         self.rewrite_headers_if_changed()
         self._when_unneeded(self)
@@ -324,17 +308,18 @@ class OpenFile:
     async def stop_sending(self) -> None:
         """Stop everything under way."""
         await self._stop_upload()
-        self.doubts += await self._headers.settle(self.inode.key)
+        self.forerunners.doubts += await self._headers.settle(self.inode.key)
         self._drop_stream()
 
     @property
     def must_send_again(self) -> bool:
         """Tell whether sealed content was stopped: the journal has it, S3 not."""
-        return not self.unlinked and (self._stopped is not None or self.deferred is not None)
+        is_sealed = self.forerunners.stopped is not None or self.deferred is not None
+        return is_sealed and not self.unlinked
 
     async def send_again(self, *, durable: bool) -> None:
         """Send what was stopped, under the name the inode has now; what is unsealed stays so."""
-        stopped, deferred = self._stopped, self.deferred
+        stopped, deferred = self.forerunners.stopped, self.deferred
         if stopped is not None:
             seal = self._as_now(stopped.seal)
             with self._going_on():
@@ -352,57 +337,57 @@ class OpenFile:
             base=self.content.base,
             expect=self._expect(),
             headers=next_headers(self.inode),
-            supersedes=self.doubts,
-            leaves=self.leaves,
+            supersedes=self.forerunners.doubts,
+            leaves=self.forerunners.leaves,
         )
 
     async def settle_doubts(self) -> None:
         """Ask S3 whether a stopped commit happened; if so it is the version we stand for."""
         if self.inode.is_directory:
             return
-        found = await find_ours(self._rig.store, self.inode.key, self.doubts)
-        self.doubts = ()
+        found = await find_ours(self._rig.store, self.inode.key, self.forerunners.doubts)
+        self.forerunners.doubts = ()
         if found is not None:
             self._take_over(found.info, found.headers)
 
     def renamed(self, key: str, target: "OpenFile | None") -> None:
         """Take note of another name: that of *target*, whose content ends when ours is sealed."""
-        leaves = self.leaves + tuple((self.inode.key, txid) for txid in self.doubts)
-        self.leaves = tuple(left for left in leaves if left[0] != key)
-        self.doubts = tuple(txid for where, txid in leaves if where == key)
+        mine = self.forerunners
+        mine.renamed(self.inode.key, key)
         self.replaces = None
         if target is None:
             return
-        self.doubts += target.doubts
+        mine.doubts += target.forerunners.doubts
         self.replaces = target.stands_for if self.content.base is None else None
-        self.leaves += target.leaves
+        mine.leaves += target.forerunners.leaves
         rows = target.give_up()
-        self._replaced |= {id_: target.content.lend(spool) for id_, spool in rows.items()}
+        mine.rows |= {id_: target.content.lend(spool) for id_, spool in rows.items()}
 
     def give_up(self) -> dict[str, SpoolFile | None]:
         """Send nothing any more: the name is gone, handles keep the bytes.
 
         Returns the journal's rows of this file and their spool files; the caller removes both.
         """
-        replaced, self._replaced = self._replaced, {}
+        mine = self.forerunners
+        rows, mine.rows, mine.stopped = mine.rows, {}, None
         if self.deferred is not None:
-            replaced[self.deferred.id] = None
+            rows[self.deferred.id] = None
         self.unlinked, self.dirty, self.deferred = True, False, None
         self.inode.unsent = False
         content = self.content
-        content.upload, content.may_stream, self._stopped = None, False, None
-        return replaced
+        content.upload, content.may_stream = None, False
+        return rows
 
     async def forget_name(self) -> None:
         """Send nothing any more, and forget what the journal has."""
-        self._replaced = self.give_up()
+        self.forerunners.rows = self.give_up()
         await self.forget_replaced()
 
     async def forget_replaced(self) -> None:
         """Forget what the journal has in place of our next seal."""
-        for id_ in self._replaced:
+        for id_ in self.forerunners.rows:
             await self._rig.journal.finish(id_)
-        self._discard_replaced()
+        self.forerunners.discard(self.content.spool)
 
     def close(self) -> None:
         """Give up the spool file: nothing refers to it any more."""

@@ -131,7 +131,7 @@ def _restore(
     content.low_water = seal.size
     if seal.base is None and seal.expect not in ("absent", "any"):
         file.replaces = ObjectInfo(seal.key, 0, ETag(seal.expect), 0)
-    file.leaves = seal.leaves
+    file.forerunners.leaves = seal.leaves
     content.upload = rig.uploader.submit(seal, spool, multipart, file)
     content.upload.commit_was_sent = True  # for all we know
 
