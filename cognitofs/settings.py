@@ -1,8 +1,9 @@
 """Settings: flags, environment and profile merged once into a `Profile` and `MountOptions`.
 
-Owns the precedence (flags, then COGNITOFS_*, then the file, then the defaults), the flat names
-of all keys (`endpoints.s3`), and the complaint about an unknown one. Does not know the files'
-form (`configfile.py`) nor the values' meaning (`config.py`).
+Owns the precedence (flags, then COGNITOFS_*, then the file, then the COGNITO_* and AWS_REGION of
+other tools, then the defaults), the flat names of all keys (`endpoints.s3`), and the complaint
+about an unknown one. Does not know the files' form (`configfile.py`) nor the values' meaning
+(`config.py`).
 
 INVARIANT: a secret comes from the file only, never from the environment or a flag.
 """
@@ -71,7 +72,8 @@ def load_settings(
     table = _table(read_profiles(source), name, source, is_named=bool(chosen))
     written = _read_keys(table, f"{source} [profiles.{name}]")
     given = {key: value for key, value in (flags or {}).items() if value is not None}
-    merged = written | _from_environment(environ) | _read_keys(given, "the command line")
+    own = written | _from_environment(environ) | _read_keys(given, "the command line")
+    merged = _from_other_tools(environ, own) | own
     return Settings(_profile(name, merged), _options(merged), source)
 
 
@@ -148,6 +150,23 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
                 f"`{key}` into the configuration with `cognitofs configure`."
             )
         found[key] = _read(key, environ[variable], f"the environment ({variable})")
+    return found
+
+
+def _from_other_tools(environ: Mapping[str, str], own: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the variables of aws-cognito-auth and AWS's tools add to *own*.
+
+    The pools come together or not at all: ids of two applications must not mix. A region that a
+    pool's id names is not asked for.
+    """
+    pools = ("user_pool_id", "client_id", "identity_pool_id")
+    found = {}
+    if not any(own.get(key) for key in (*pools, "credential_process")):
+        said = {key: environ.get(f"COGNITO_{key.upper()}", "") for key in pools}
+        found = {key: value for key, value in said.items() if value}
+    names_region = ("user_pool_id", "identity_pool_id", "region")
+    if environ.get("AWS_REGION") and not any((found | dict(own)).get(key) for key in names_region):
+        found["region"] = environ["AWS_REGION"]
     return found
 
 

@@ -1,4 +1,4 @@
-"""`cognitofs configure`: write what a profile needs, by asking or from the command line."""
+"""`cognitofs configure`: write what a profile needs, from an application's file or by asking."""
 
 import os
 import sys
@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cognitofs import where
+from cognitofs.cli.importing import imported
 from cognitofs.cli.options import ConfigOption, ProfileOption
 from cognitofs.cli.output import say
 from cognitofs.cli.prompters import is_terminal
@@ -26,6 +27,20 @@ _QUESTIONS = {
 
 def configure(
     *,
+    source_file: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="The application's own configuration: amplify_outputs.json, aws-exports.js, "
+            "amplifyconfiguration.json (or .dart), ~/.cognito-cli-config.json; the word 'env' "
+            "stands for the COGNITO_* variables.",
+        ),
+    ] = None,
+    bucket: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Which of the application's buckets, with --from."),
+    ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Option(
@@ -41,9 +56,11 @@ def configure(
     profile: ProfileOption = None,
     config: ConfigOption = None,
 ) -> None:
-    r"""Write a profile: ask for what is needed, or take it from --set.
+    r"""Write a profile: from the application's own configuration, by asking, or from --set.
 
     For example:
+
+      cognitofs configure --from amplify_outputs.json
 
       cognitofs configure
 
@@ -55,6 +72,10 @@ def configure(
     source = where.config_file(config, os.environ)
     name = check_profile_name(profile or os.environ.get(PROFILE_VARIABLE) or DEFAULT_PROFILE)
     wanted = _parsed(changes or [])
+    if source_file is not None:
+        wanted = imported(source_file, bucket, wanted)
+    elif bucket is not None:
+        raise ConfigError("--bucket chooses among the buckets of --from FILE; add that.")
     if client_secret_stdin:
         wanted["client_secret"] = _secret()
     current = changed_settings(source, name, wanted)

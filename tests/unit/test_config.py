@@ -51,6 +51,31 @@ def test_a_region_comes_from_the_ids_of_the_pools(file):
     assert profile.s3_region == "eu-west-1"
 
 
+COGNITO = {
+    "COGNITO_USER_POOL_ID": "us-east-1_AbC",
+    "COGNITO_CLIENT_ID": "other",
+    "COGNITO_IDENTITY_POOL_ID": "us-east-1:01234567",
+    "AWS_REGION": "us-west-2",
+}
+
+
+def test_the_variables_of_other_tools_come_last_and_all_or_none(file):
+    """Ids of two applications never mix, and AWS_REGION never contradicts a pool's id."""
+    profile = load_settings("work", file, environ=COGNITO).profile
+    assert (profile.client_id, profile.bucket) == ("other", "work-files")
+    assert profile.user_pool_region == "us-east-1"
+    assert load_settings(config=file, environ=COGNITO).profile.client_id == "client"
+    given = COGNITO | {"COGNITOFS_CLIENT_ID": "mine"}
+    profile = load_settings("work", file, environ=given).profile
+    assert (profile.client_id, profile.user_pool_id, profile.region) == ("mine", "", "us-west-2")
+
+
+def test_a_region_of_the_environment_serves_a_credential_process(file):
+    process = {"COGNITOFS_CREDENTIAL_PROCESS": "keys"} | COGNITO
+    profile = load_settings("work", file, environ=process).profile
+    assert (profile.client_id, profile.s3_region) == ("", "us-west-2")
+
+
 def test_flags_win_over_the_environment_and_that_over_the_file(file):
     environ = {
         "COGNITOFS_BUCKET": "from-environment",

@@ -1,5 +1,6 @@
 """`cognitofs configure` writes profiles: from --set, or by asking."""
 
+import json
 import os
 import subprocess
 import sys
@@ -120,3 +121,96 @@ def test_what_is_known_is_the_default_of_each_question(environ, run, file):
     assert session.code == 0
     assert read_profiles(file)["default"]["bucket"] == "others"
     assert read_profiles(file)["default"]["root"] == "mine/"
+
+
+def outputs(path, **storage):
+    """Write an amplify_outputs.json with what matters; return its path."""
+    auth = {
+        "user_pool_id": "eu-west-1_AbC",
+        "aws_region": "eu-west-1",
+        "user_pool_client_id": "client",
+        "identity_pool_id": "eu-west-1:01234567",
+    }
+    named = {"aws_region": "eu-west-1", "bucket_name": "files"} | storage
+    path.write_text(json.dumps({"auth": auth, "storage": named, "version": "1.4"}))
+    return path
+
+
+def entry(name, *templates):
+    rights = {"entityidentity": ["get", "list", "write", "delete"]}
+    paths = {template: rights for template in templates}
+    return {"name": f"{name}-label", "bucket_name": name, "aws_region": "us-east-1", "paths": paths}
+
+
+def test_an_application_s_file_leaves_no_question(run, file, tmp_path):
+    done = run("configure", "--from", outputs(tmp_path / "amplify_outputs.json"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "client_id = client  (auth.user_pool_client_id)" in done.stdout
+    assert "root = private/{identity_id}/" in done.stdout
+    assert read_profiles(file)["default"] == {
+        "user_pool_id": "eu-west-1_AbC",
+        "client_id": "client",
+        "identity_pool_id": "eu-west-1:01234567",
+        "bucket": "files",
+        "bucket_region": "eu-west-1",
+    }
+
+
+def test_what_another_application_left_in_the_profile_goes(run, file, tmp_path):
+    own = "media/${cognito-identity.amazonaws.com:sub}/*"
+    first = outputs(tmp_path / "a", bucket_name="more", buckets=[entry("more", own)])
+    assert run("configure", "--from", first).returncode == 0
+    assert read_profiles(file)["default"]["root"] == "media/{identity_id}/"
+    assert read_profiles(file)["default"]["bucket_region"] == "us-east-1"
+    assert run("configure", "--from", outputs(tmp_path / "b")).returncode == 0
+    assert "root" not in read_profiles(file)["default"]
+
+
+def test_set_stands_above_the_file(run, file, tmp_path):
+    source = outputs(tmp_path / "a")
+    done = run("configure", "--from", source, "--set=bucket=mine", "--set=root=x/")
+    assert done.returncode == 0
+    assert "files" not in done.stdout
+    assert (read_profiles(file)["default"]["bucket"], "root = x" in done.stdout) == ("mine", False)
+
+
+def test_one_of_several_buckets_is_chosen_by_its_name(run, file, tmp_path):
+    buckets = [entry("logs", "{entity_id}/*"), entry("files", "private/{entity_id}/*")]
+    source = outputs(tmp_path / "a", buckets=buckets)
+    done = run("configure", "--from", source)
+    assert done.returncode == 0
+    assert "default files-label (files) is taken" in done.stderr
+    assert run("configure", "--from", source, "--bucket", "logs-label").returncode == 0
+    assert read_profiles(file)["default"]["bucket"] == "logs"
+    assert read_profiles(file)["default"]["root"] == "{identity_id}/"
+    done = run("configure", "--from", source, "--bucket=nope")
+    assert done.returncode == 2
+    assert "logs-label (logs)" in done.stderr
+    assert run("configure", "--bucket=logs").returncode == 2
+
+
+def test_of_several_prefixes_a_script_must_name_one_and_a_person_is_asked(
+    environ, run, file, tmp_path
+):
+    two = entry("files", "full/{entity_id}/*", "thumb/{entity_id}/*")
+    source = outputs(tmp_path / "a", buckets=[two, entry("logs", "{entity_id}/*")])
+    done = run("configure", "--from", source)
+    assert done.returncode == 2
+    assert "full/{identity_id}/, thumb/{identity_id}/" in done.stderr
+    assert not file.exists()
+    answers = [("Which bucket [files]", ""), ("[full/{identity_id}/]", "thumb/{identity_id}/")]
+    session = dialogue(["configure", "--from", str(source)], answers, environ)
+    assert session.code == 0
+    assert read_profiles(file)["default"]["root"] == "thumb/{identity_id}/"
+
+
+def test_variables_of_another_tool_are_a_source_of_last_resort(run, environ, file):
+    environ |= {
+        "COGNITO_USER_POOL_ID": "eu-west-1_AbC",
+        "COGNITO_CLIENT_ID": "client",
+        "COGNITO_IDENTITY_POOL_ID": "eu-west-1:01234567",
+    }
+    done = run("configure", "--from", "env", "--set=bucket=files")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "(COGNITO_CLIENT_ID)" in done.stdout
+    assert read_profiles(file)["default"]["client_id"] == "client"

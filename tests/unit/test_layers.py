@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "rootprefix": set(),
     "config": {"quantities", "rootprefix"},
     "configfile": {"safefiles"},
+    "application": {"rootprefix"},
     "where": {"config"},
     "settings": {"config", "configfile", "quantities", "where"},
     "safefiles": set(),
@@ -54,6 +55,7 @@ GUESTS = {
     "apsw": ("spool/journal.py", "tree/attributes.py", "tree/memory.py"),
     "pyfuse3": ("fuse/", "session.py"),
     "moto": ("demo/",),
+    "json5": ("application/literals.py",),
 }
 
 
