@@ -15,10 +15,13 @@ import typer
 
 from cognitofs import __version__, logs, where
 from cognitofs.cli.configure import configure
+from cognitofs.cli.credentials import credentials
+from cognitofs.cli.execute import execute
 from cognitofs.cli.exits import Exit, exit_code
 from cognitofs.cli.login import login, logout, whoami
 from cognitofs.cli.mount import mount
 from cognitofs.cli.output import complain, say
+from cognitofs.cli.policy import policy
 from cognitofs.cli.status import status
 from cognitofs.cli.sync import sync
 from cognitofs.cli.umount import umount
@@ -86,9 +89,13 @@ for _command in (
     umount,
     status,
     sync,
+    credentials,
+    policy,
     version,
 ):
     app.command()(_command)
+# What follows the program's name belongs to the program.
+app.command("exec", context_settings={"allow_interspersed_args": False})(execute)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

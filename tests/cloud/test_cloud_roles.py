@@ -172,3 +172,30 @@ def test_a_role_that_may_only_write_is_refused_with_the_right_it_lacks(alice, cl
     done = alice.run("mount", alice.cloud)
     assert_refused(done, 1, "may not read", "s3:GetObject", "docs/PERMISSIONS.md")
     assert mount_at(alice.cloud) is None
+
+
+def test_the_printed_policy_is_all_that_a_mount_needs(tmp_path, cloud, watched):
+    """Also an upload that is given up: its Abort is granted, unlike by the stock role."""
+    app = cloud.new_application("no-list")
+    alice = Alice(tmp_path, app, endpoints={"s3": watched.endpoint})
+    printed = alice.run("policy", "role").stdout
+    cloud.root("iam").put_role_policy(
+        RoleName=app.bucket, PolicyName="files", PolicyDocument=printed
+    )
+    (alice.home / "big").write_bytes(noise(12 * MIB))
+    (alice.home / "letter").write_bytes(b"Dear Bob\n")
+    watched.forget()
+    try:
+        mount = alice.mount("--part-size", "5M")
+        alice.shell(PLAIN_USE)
+        mount.wait_gone()
+        with alice.mounted("--part-size", "5M") as mount:
+            with (mount.path / "given-up").open("wb", buffering=0) as file:
+                file.write(noise(6 * MIB))
+                watched.wait_answered("UploadPart", 1)
+                (mount.path / "given-up").unlink()
+            watched.wait_answered("Abort", 1)
+    finally:
+        alice.close()
+    assert watched.requests("Complete")
+    assert denied(watched) == {}

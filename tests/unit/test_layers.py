@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "config": {"quantities", "rootprefix"},
     "configfile": {"safefiles"},
     "application": {"rootprefix"},
+    "policy": set(),
     "where": {"config"},
     "settings": {"config", "configfile", "quantities", "where"},
     "safefiles": set(),
