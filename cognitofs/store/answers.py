@@ -147,6 +147,16 @@ def copied(key: str, source: ObjectInfo, body: bytes) -> ObjectInfo:
     )
 
 
+def undeleted(body: bytes, prefix: str) -> list[tuple[str, str, str]]:
+    """Read DeleteObjects: (key without *prefix*, code, message) of what was not removed."""
+    root = _document(body, "DeleteResult")
+    return [
+        (_find(node, "Key").removeprefix(prefix), _find(node, "Code"), _find(node, "Message"))
+        for node in root
+        if _tag(node) == "Error"
+    ]
+
+
 def check_ranged(info: ObjectInfo, start: int, stop: int, answer: Answer) -> None:
     """Refuse an answer that is not bytes [start, stop) of *info*. Raises Changed, Corrupted.
 

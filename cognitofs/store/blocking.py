@@ -31,6 +31,7 @@ from cognitofs.store.interface import (
     Page,
     PartReceipt,
     UploadId,
+    Version,
 )
 from cognitofs.store.keys import KeySource
 from cognitofs.store.receiving import check_received, check_sent, writing
@@ -218,6 +219,24 @@ class BlockingStore:
             if not self._is_missing(key):
                 raise
 
+    def delete_many(self, versions: Sequence[Version]) -> dict[str, CognitoFSError]:
+        """See `ObjectStore.delete_many`; *versions* are such as XML can name."""
+        limits.check_deletes(versions, prefix=self._prefix)
+        if not versions:
+            return {}
+        request = requests.delete_many(self._prefix, versions)
+
+        def receive(answer: WireAnswer) -> list[tuple[str, str, str]]:
+            return answers.undeleted(answer.read(), self._prefix)
+
+        refused = self._exchange(request, receive)
+        failures = {key: self._refused_delete(key, *why) for key, *why in refused}
+        return {key: exc for key, exc in failures.items() if not isinstance(exc, NotFound)}
+
+    def _refused_delete(self, key: str, code: str, message: str) -> CognitoFSError:
+        refusal = translate.Refusal(200, code, message)
+        return translate.error_of(refusal, "DeleteObjects", key, now=self._now())
+
     def _get(
         self, info: ObjectInfo, start: int, stop: int, receive: Callable[[WireAnswer], _T]
     ) -> _T:
@@ -288,10 +307,11 @@ class BlockingStore:
 
     def _check_inside(self, request: Request) -> None:
         """Let nothing out that is not about the prefix, whatever built it."""
-        named = request.key or dict(request.query).get("prefix", "")
+        named = request.named or (request.key or dict(request.query).get("prefix", ""),)
         source = request.headers.get("x-amz-copy-source")
         inside = requests.copy_source(self._bucket, self._prefix)
-        if not named.startswith(self._prefix) or not (source or inside).startswith(inside):
+        is_inside = all(key.startswith(self._prefix) for key in named)
+        if not is_inside or not (source or inside).startswith(inside):
             raise Rejected(
                 f"{request.operation} was about to leave the prefix of this mount and was not "
                 "sent. Report it: this is a mistake of cognitofs."

@@ -5,14 +5,16 @@ Keys are relative to the mount's prefix, which no upper layer ever sees. Ranges 
 sizes are bytes, `modified` is LastModified in whole seconds since the epoch (HEAD knows no finer).
 
 INVARIANT: a method either returns what S3 acknowledged or raises a `StoreError`.
-A commit (`put`, `complete_upload`, `copy`, `delete`) is sent once: what an ambiguous failure means
-is for the caller to settle with `head`.
+A commit (`put`, `complete_upload`, `copy`, `delete`, `delete_many`) is sent once: what an ambiguous
+failure means is for the caller to settle with `head`.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, NewType, Protocol
+
+from cognitofs.errors import CognitoFSError
 
 ETag = NewType("ETag", str)
 """Opaque version tag of an object, with its quotes; compared only for equality."""
@@ -22,6 +24,9 @@ UploadId = NewType("UploadId", str)
 
 Expect = ETag | Literal["absent", "any"]
 """Precondition of a commit: If-Match that tag, If-None-Match: *, or none."""
+
+Version = tuple[str, Expect]
+"""A key, and the precondition under which its object may go: a tag, or "any"."""
 
 NO_METADATA: Mapping[str, str] = MappingProxyType({})
 
@@ -195,5 +200,13 @@ class ObjectStore(Protocol):
         """Remove an object (DeleteObject). A missing one is no error.
 
         Raises PreconditionFailed when *expect* is a tag and the object is another version.
+        """
+        ...
+
+    async def delete_many(self, versions: Sequence[Version]) -> Mapping[str, CognitoFSError]:
+        """Remove up to 1,000 objects (DeleteObjects); return the failures by key.
+
+        A missing object is no failure; another version than the expected one is
+        PreconditionFailed, as for `delete`. Raises when S3 did not take up the request at all.
         """
         ...

@@ -7,7 +7,7 @@ Source: Amazon S3 User Guide, "Multipart upload limits", "Creating object key na
 from collections.abc import Sequence
 
 from cognitofs.errors import Rejected, TooLarge
-from cognitofs.store.interface import Expect, ObjectHeaders, ObjectInfo, PartReceipt
+from cognitofs.store.interface import Expect, ObjectHeaders, ObjectInfo, PartReceipt, Version
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -101,3 +101,12 @@ def check_delete(key: str, expect: Expect) -> None:
     """Refuse a condition that DeleteObject does not have. Raises Rejected."""
     if expect == "absent":
         raise Rejected(f"Deleting {key!r} cannot expect that it is absent. Name its version.")
+
+
+def check_deletes(versions: Sequence[Version], *, prefix: str = "") -> None:
+    """Refuse what DeleteObjects does not take. Raises Rejected."""
+    if len(versions) > PAGE_ENTRIES:
+        raise Rejected(f"{len(versions)} objects are too many for one request; send fewer.")
+    for key, expect in versions:
+        check_key(key, prefix=prefix)
+        check_delete(key, expect)

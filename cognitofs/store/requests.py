@@ -4,6 +4,9 @@ Keys in this module are absolute; only `s3.py` makes them. Source: Amazon S3 API
 page of each operation.
 """
 
+import hashlib
+import re
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -20,17 +23,21 @@ from cognitofs.store.interface import (
     ObjectInfo,
     PartReceipt,
     UploadId,
+    Version,
 )
 
 Query = tuple[tuple[str, str], ...]
 _NONE: Mapping[str, str] = MappingProxyType({})
+_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+_NO_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_REFERENCES = {"\r": "&#13;", "\n": "&#10;", "\t": "&#9;"}
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """One request. *key* is absolute and not encoded, "" is the bucket itself.
 
-    Names of *headers* are in lower case.
+    *named* are absolute keys that the body names. Names of *headers* are in lower case.
     """
 
     operation: str
@@ -39,6 +46,7 @@ class Request:
     query: Query = ()
     headers: Mapping[str, str] = field(default_factory=lambda: _NONE)
     body: Body = b""
+    named: tuple[str, ...] = ()
 
 
 def encode_key(key: str) -> str:
@@ -163,6 +171,30 @@ def copy(
 def delete(key: str, expect: Expect) -> Request:
     """Build DeleteObject."""
     return Request("DeleteObject", "DELETE", key, (), _condition(expect))
+
+
+def delete_many(prefix: str, versions: Sequence[Version]) -> Request:
+    """Build DeleteObjects of the keys below the absolute *prefix*, each on its condition.
+
+    Content-MD5 is what servers asked for before they knew checksums.
+    """
+    named = tuple(prefix + key for key, _ in versions)
+    listed = "".join(map(_doomed, named, [expect for _, expect in versions]))
+    body = f'<Delete xmlns="{_NAMESPACE}"><Quiet>true</Quiet>{listed}</Delete>'.encode()
+    digest = b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode("ascii")
+    sent = {"content-md5": digest, checksums.HEADER: checksums.checksum((body,))}
+    return Request("DeleteObjects", "POST", "", (("delete", ""),), sent, body, named)
+
+
+def may_stand_in_xml(key: str) -> bool:
+    """Tell whether XML 1.0 can name *key* (not the control characters)."""
+    return not _NO_XML.search(key)
+
+
+def _doomed(key: str, expect: Expect) -> str:
+    tag = "" if expect == "any" else f"<ETag>{escape(expect)}</ETag>"
+    # A parser would take a bare carriage return, and more in attributes, for a newline.
+    return f"<Object><Key>{escape(key, _REFERENCES)}</Key>{tag}</Object>"
 
 
 def copy_source(bucket: str, key: str) -> str:

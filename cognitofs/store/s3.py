@@ -2,15 +2,17 @@
 
 Owns which call runs in which lane, and which may be repeated; `BlockingStore` does the work.
 
-INVARIANT: a commit (put, complete, copy, delete) is never repeated here.
+INVARIANT: a commit (put, complete, copy, delete, delete_many) is never repeated here.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from random import Random
 
+from cognitofs.errors import CognitoFSError
+from cognitofs.parallel import run_all
 from cognitofs.store.blocking import BlockingStore
 from cognitofs.store.endpoints import endpoint_of
 from cognitofs.store.interface import (
@@ -23,10 +25,15 @@ from cognitofs.store.interface import (
     Page,
     PartReceipt,
     UploadId,
+    Version,
 )
 from cognitofs.store.keys import KeySource
 from cognitofs.store.lanes import Lanes
+from cognitofs.store.requests import may_stand_in_xml
 from cognitofs.store.wire import Wire
+
+DELETES_AT_ONCE = 64
+"""Where they do not go in one request; the lane's own limit is usually lower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,7 @@ class S3Config:
 
     *prefix* is "" or ends with "/". *endpoint_url* "" is AWS. *ca_bundle* is a PEM file.
     *patience* is how many seconds a call that may be repeated goes on trying.
+    *batch_deletes* says that a server other than AWS minds the ETags in DeleteObjects.
     """
 
     bucket: str
@@ -47,6 +55,7 @@ class S3Config:
     max_transfers: int = 8
     max_metadata: int = 16
     patience: float = 20.0
+    batch_deletes: bool = False
 
 
 class S3Store:
@@ -70,6 +79,7 @@ class S3Store:
             patience=config.patience,
             random=random,
         )
+        self._batches = not config.endpoint_url or config.batch_deletes
         endpoint = endpoint_of(
             config.bucket,
             config.region,
@@ -187,3 +197,26 @@ class S3Store:
         await self._lanes.once(
             self._lanes.metadata, partial(self._blocking.delete, key, expect=expect)
         )
+
+    async def delete_many(self, versions: Sequence[Version]) -> Mapping[str, CognitoFSError]:
+        """See `ObjectStore.delete_many`.
+
+        Where it is not known that the server minds the ETags of DeleteObjects, and for keys that
+        XML cannot name, each object goes with a request of its own.
+        """
+        failures: dict[str, CognitoFSError] = {}
+        batch = [v for v in versions if self._batches and may_stand_in_xml(v[0])]
+        single = [v for v in versions if not (self._batches and may_stand_in_xml(v[0]))]
+
+        async def delete_one(key: str, expect: Expect) -> None:
+            try:
+                await self.delete(key, expect=expect)
+            except CognitoFSError as exc:
+                failures[key] = exc
+
+        jobs = (partial(delete_one, key, expect) for key, expect in single)
+        await run_all(jobs, limit=DELETES_AT_ONCE)
+        if batch:
+            call = partial(self._blocking.delete_many, batch)
+            failures |= await self._lanes.once(self._lanes.metadata, call)
+        return failures

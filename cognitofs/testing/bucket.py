@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from cognitofs.errors import (
     Archived,
     Changed,
+    CognitoFSError,
     NoSuchUpload,
     NotFound,
     PreconditionFailed,
@@ -32,6 +33,7 @@ from cognitofs.store.interface import (
     Page,
     PartReceipt,
     UploadId,
+    Version,
 )
 
 
@@ -189,6 +191,17 @@ class Bucket:
             raise PreconditionFailed(_condition(key))
         del self._objects[key]
         del self._order[bisect_left(self._order, key.encode())]
+
+    def delete_many(self, versions: Sequence[Version]) -> dict[str, CognitoFSError]:
+        """Serve DeleteObjects: each key on its own (API "DeleteObjects", ETag of an element)."""
+        limits.check_deletes(versions)
+        failures: dict[str, CognitoFSError] = {}
+        for key, expect in versions:
+            try:
+                self.delete(key, expect=expect)
+            except PreconditionFailed as exc:
+                failures[key] = exc
+        return failures
 
     def page(self, prefix: str, delimiter: str, after: str, limit: int) -> Page:
         """Serve ListObjectsV2: at most 1,000 keys and common prefixes, together, in key order.

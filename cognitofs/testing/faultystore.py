@@ -5,7 +5,7 @@ answer was lost); a stall holds every matching call until it is released.
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
@@ -23,6 +23,7 @@ from cognitofs.store.interface import (
     Page,
     PartReceipt,
     UploadId,
+    Version,
 )
 
 _T = TypeVar("_T")
@@ -41,6 +42,7 @@ Operation = Literal[
     "abort_upload",
     "copy",
     "delete",
+    "delete_many",
 ]
 Moment = Literal["before", "after"]
 
@@ -214,6 +216,11 @@ class FaultyStore:
     async def delete(self, key: str, *, expect: Expect = "any") -> None:
         """See `ObjectStore.delete`."""
         await self._around("delete", key, lambda: self._store.delete(key, expect=expect))
+
+    async def delete_many(self, versions: Sequence[Version]) -> Mapping[str, CognitoFSError]:
+        """See `ObjectStore.delete_many`; the script's key is the first one."""
+        key = versions[0][0] if versions else ""
+        return await self._around("delete_many", key, lambda: self._store.delete_many(versions))
 
     async def _around(
         self, operation: Operation, key: str, call: Callable[[], Awaitable[_T]]

@@ -7,11 +7,12 @@ request takes effect, and once between the effect and the answer.
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import trio
 
+from cognitofs.errors import CognitoFSError
 from cognitofs.store.bodies import blocks
 from cognitofs.store.interface import (
     Body,
@@ -23,6 +24,7 @@ from cognitofs.store.interface import (
     Page,
     PartReceipt,
     UploadId,
+    Version,
 )
 from cognitofs.store.limits import PART_MAXIMUM, PART_MINIMUM
 from cognitofs.testing.bucket import Bucket
@@ -161,6 +163,10 @@ class MemoryStore:
     async def delete(self, key: str, *, expect: Expect = "any") -> None:
         """See `ObjectStore.delete`."""
         await self._request("delete", lambda: self.bucket.delete(key, expect=expect))
+
+    async def delete_many(self, versions: Sequence[Version]) -> Mapping[str, CognitoFSError]:
+        """See `ObjectStore.delete_many`."""
+        return await self._request("delete_many", lambda: self.bucket.delete_many(versions))
 
     async def _request(self, operation: str, effect: Callable[[], _T]) -> _T:
         self.requests[operation] += 1

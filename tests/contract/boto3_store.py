@@ -6,7 +6,7 @@ values, which boto3 leaves to its caller, and the table from S3's codes to our e
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
@@ -14,7 +14,13 @@ from typing import Any, TypeVar
 import trio
 from botocore.exceptions import ClientError
 
-from cognitofs.errors import Changed, NoSuchUpload, NotFound, PreconditionFailed
+from cognitofs.errors import (
+    Changed,
+    CognitoFSError,
+    NoSuchUpload,
+    NotFound,
+    PreconditionFailed,
+)
 from cognitofs.store import limits
 from cognitofs.store.bodies import blocks
 from cognitofs.store.headers import decode_value, to_wire
@@ -29,6 +35,7 @@ from cognitofs.store.interface import (
     Page,
     PartReceipt,
     UploadId,
+    Version,
 )
 from cognitofs.store.translate import Refusal, error_of
 
@@ -217,6 +224,21 @@ class Boto3Store:
         except PreconditionFailed:
             if not await self._is_missing(key):
                 raise
+
+    async def delete_many(self, versions: Sequence[Version]) -> Mapping[str, CognitoFSError]:
+        limits.check_deletes(versions, prefix=self._prefix)
+        listed = [
+            {"Key": self._key(key)} | ({} if expect == "any" else {"ETag": expect})
+            for key, expect in versions
+        ]
+        answer = await self._call("", "delete_objects", Delete={"Objects": listed, "Quiet": True})
+        failures = {
+            self._relative(item["Key"]): error_of(
+                Refusal(200, item["Code"], item.get("Message", "")), "DeleteObjects", "", now=0
+            )
+            for item in answer.get("Errors", ())
+        }
+        return {key: exc for key, exc in failures.items() if not isinstance(exc, NotFound)}
 
     async def _is_missing(self, key: str) -> bool:
         try:

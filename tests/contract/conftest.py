@@ -22,6 +22,7 @@ _COMPLETE = "it ignores conditions on CompleteMultipartUpload"
 _COPY = "it ignores conditions on CopyObject and UploadPartCopy"
 _NO_UPLOAD = "it answers 500 to a part, or the completion, of an aborted upload"
 _ODD = "test_an_odd_key_is_a_key_like_any_other"
+_GONE = "test_an_odd_key_is_deleted_like_any_other"
 _CLEANED = "it takes keys for paths and cleans them"
 DIFFERENCES = {
     ("moto", f"{_ODD}[newline]"): "its URL patterns know no newline",
@@ -29,6 +30,11 @@ DIFFERENCES = {
     ("wire-moto", "test_receipts_carry_the_checksum_of_their_bytes"): (
         "it returns a part's checksum for trailers, as boto3 sends it, but not for headers"
     ),
+    ("moto", f"{_GONE}[newline]"): "its URL patterns know no newline",
+    ("boto3-moto", f"{_GONE}[control]"): "boto3 puts the character into XML, which has none",
+    ("boto3-seaweedfs", f"{_GONE}[control]"): "boto3 puts the character into XML, which has none",
+    ("seaweedfs", f"{_GONE}[backslash]"): "it takes a backslash for a slash",
+    ("moto", "test_of_many_another_version_is_not_deleted"): "it ignores ETags in DeleteObjects",
     ("moto", "test_a_part_is_not_copied_from_a_replaced_version"): _COPY,
     ("moto", "test_a_replaced_source_is_not_copied[any]"): _COPY,
     ("moto", "test_a_replaced_source_is_not_copied[absent]"): _COPY,
@@ -91,7 +97,9 @@ def side(request: pytest.FixtureRequest, buckets: dict[str, str]) -> Iterator[Si
     bucket = buckets.get(name) or buckets.setdefault(name, server.make_bucket())
     prefix = f"private/us-east-1:{next(_NUMBERS):08d}/"
     if speaker == "wire":
-        config = S3Config(bucket, server.region, prefix, server.endpoint, patience=2.0)
+        config = S3Config(
+            bucket, server.region, prefix, server.endpoint, patience=2.0, batch_deletes=True
+        )
         wire = S3Store(config, FixedKeys(server))
         yield Side(speaker, server, bucket, prefix, wire)
         wire.close()

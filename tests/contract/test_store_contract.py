@@ -294,3 +294,38 @@ async def test_another_version_is_not_deleted(store):
 async def test_a_delete_cannot_expect_absence(store):
     with pytest.raises(Rejected):
         await store.delete("f", expect="absent")
+
+
+async def test_many_are_deleted_at_once_and_missing_ones_are_no_failure(store):
+    infos = [await store.put(f"d/{n}", b"1", PLAIN, expect="any") for n in range(3)]
+    versions = [(infos[0].key, infos[0].etag), ("d/1", "any"), ("d/none", "any")]
+    assert dict(await store.delete_many(versions)) == {}
+    assert (await names(store, "d/"))[0] == ["d/2"]
+
+
+async def test_of_many_a_version_that_is_gone_is_no_failure(store):
+    info = await store.put("f", b"1", PLAIN, expect="any")
+    await store.delete("f")
+    assert dict(await store.delete_many([("f", info.etag)])) == {}
+
+
+async def test_of_many_another_version_is_not_deleted(store):
+    first = await store.put("f", b"1", PLAIN, expect="any")
+    await store.put("f", b"2", PLAIN, expect="any")
+    gone = await store.put("g", b"3", PLAIN, expect="any")
+    failures = await store.delete_many([("f", first.etag), ("g", gone.etag)])
+    assert {key: type(exc) for key, exc in failures.items()} == {"f": PreconditionFailed}
+    assert (await names(store))[0] == ["f"]
+
+
+@pytest.mark.parametrize("odd", ODD_KEYS)
+async def test_an_odd_key_is_deleted_like_any_other(store, odd):
+    info = await store.put(ODD_KEYS[odd], b"1", PLAIN, expect="any")
+    assert dict(await store.delete_many([(info.key, info.etag)])) == {}
+    with pytest.raises(NotFound):
+        await store.head(info.key)
+
+
+async def test_many_have_a_limit(store):
+    with pytest.raises(Rejected):
+        await store.delete_many([(f"f{n}", "any") for n in range(1001)])

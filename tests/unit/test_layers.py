@@ -10,7 +10,7 @@ ROOT = Path(cognitofs.__file__).parent
 # A package may import what stands behind it (and itself). Everyone may import errors.
 MAY_IMPORT = {
     "errors": set(),
-    "store": set(),
+    "store": {"parallel"},
     "auth": {"store.keys", "config", "rootprefix", "safefiles"},
     "parallel": set(),
     "tree": {"store", "parallel"},
