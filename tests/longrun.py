@@ -1,86 +1,136 @@
-"""`scripts/test-long`: runs one suite over and over, each round with the next seed.
+"""`scripts/test-long`: one suite for as long as it is given, with figures at the end.
 
-A seed decides everything random of a round (hypothesis takes it, and COGNITOFS_TEST_SEED holds it
-for suites that draw by themselves), so a failure is repeated by naming the seed that is printed,
-and a night goes on where the last one ended.
+A seed decides everything random, so a failure is repeated by naming the seed that is printed, and a
+night goes on where the last one ended: with the next seed.
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_CUT_OFF = 124  # what timeout(1) would say; pytest's own statuses end at 5
-_NO_TESTS = 5
+_GRACE = 600.0
+"""Seconds beyond its time after which a suite that does not end has failed."""
+_NO_TESTS = 5  # pytest's status
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A selection of tests that gains by repetition."""
+    """A selection of tests that gains by more of it.
+
+    One that `counts` knows tests/effort.py: it takes its time from there and shows figures. Any
+    other is repeated with the next seed until the time is up.
+    """
 
     what: str
     selection: tuple[str, ...]
+    counts: bool = True
 
 
 SUITES = {
+    "lives": Suite(
+        "generated lives of 200 steps against a model: faults, crashes, rivals, ended keys",
+        ("-m", "reliability", "tests/model/test_model.py"),
+    ),
+    "rivals": Suite(
+        "another client that writes and removes the same objects",
+        ("-m", "reliability", "tests/model/test_foreign.py"),
+    ),
+    "crowds": Suite(
+        "many tasks at work on one file, in every order that a seed brings",
+        ("-m", "reliability", "tests/model/test_concurrent.py"),
+    ),
+    "crashes": Suite(
+        "a crash at every request and journal entry, and again at every one of its recovery",
+        ("-m", "reliability", "tests/model/test_crashpoints.py"),
+    ),
     "properties": Suite(
         "the hypothesis tests of the pure modules, other examples in each round",
         ("-m", "hypothesis", "tests/unit"),
+        counts=False,
     ),
-    "reliability": Suite("what scripts/test-reliability runs", ("-m", "reliability")),
+    "reliability": Suite("all of scripts/test-reliability", ("-m", "reliability")),
     "kernel-facts": Suite(
         "the pinned facts of kernel and pyfuse3, to find an unsteady one",
         ("tests/mount/test_kernel_facts.py",),
+        counts=False,
     ),
 }
 
 
-def run_suite(name: str, minutes: float, first_seed: int) -> int:
-    """Run rounds of a suite until the time is up or one fails; return the exit status."""
-    end = time.monotonic() + minutes * 60
-    seed = first_seed
-    while (left := end - time.monotonic()) > 0:
-        status = _round(SUITES[name], seed, left)
-        if status == _CUT_OFF:
-            break
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the command line asks for."""
+
+    name: str
+    minutes: float
+    rounds: int
+    seed: int
+
+    @property
+    def suite(self) -> Suite:
+        """The suite of that name."""
+        return SUITES[self.name]
+
+
+def run_suite(order: Order) -> int:
+    """Run a suite until its time is up, its rounds are done or it fails; return the status."""
+    end = time.monotonic() + order.minutes * 60
+    seed = order.seed
+    while seed == order.seed or (not order.suite.counts and time.monotonic() < end):
+        status = _run(order, seed, max(1.0, end - time.monotonic()))
         if status == _NO_TESTS:
-            print(f"test-long: the suite {name} has no tests yet; nothing was proved.")
-            return 0
+            print(f"test-long: the suite {order.name} has no tests; nothing was proved.")
+            return 1
         if status != 0:
-            print(f"test-long: failed; repeat it with: scripts/test-long {name} --seed {seed}")
+            print(
+                f"test-long: failed; repeat it with: scripts/test-long {order.name} --seed {seed}"
+            )
             return 1
         seed += 1
-    print(f"test-long: {seed - first_seed} rounds of {name} passed, from seed {first_seed}.")
-    print(f"test-long: go on with: scripts/test-long {name} --seed {seed}")
+    print(f"test-long: {order.name} passed with the seeds {order.seed} to {seed - 1}.")
+    print(f"test-long: go on with: scripts/test-long {order.name} --seed {seed}")
     return 0
 
 
-def _round(suite: Suite, seed: int, seconds: float) -> int:
-    command = [sys.executable, "-m", "pytest", "-q", "-x", f"--hypothesis-seed={seed}"]
-    environment = os.environ | {"COGNITOFS_TEST_SEED": str(seed)}
-    with subprocess.Popen([*command, *suite.selection], env=environment) as process:
+def _run(order: Order, seed: int, seconds: float) -> int:
+    """Run pytest once; return its status."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-rs", f"--seed={seed}"]
+    command += [f"--hypothesis-seed={seed}", *order.suite.selection]
+    if order.suite.counts:
+        amount = f"--rounds={order.rounds}" if order.rounds else f"--minutes={seconds / 60}"
+        command.append(amount)
+    limit = None if order.rounds else seconds + _GRACE
+    with subprocess.Popen(command) as process:
         try:
-            return process.wait(seconds)
+            return process.wait(limit)
         except subprocess.TimeoutExpired:
+            print("test-long: the suite does not end; it was stopped.")
             process.terminate()
-            return _CUT_OFF
+            return 1
 
 
 def main(arguments: Sequence[str]) -> int:
     """Read the command line and run what it names."""
-    parser = argparse.ArgumentParser(prog="scripts/test-long")
-    parser.add_argument("suite", nargs="?", choices=sorted(SUITES))
-    parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--seed", type=int, default=1)
+    names = "\n".join(f"  {name:14} {suite.what}" for name, suite in SUITES.items())
+    parser = argparse.ArgumentParser(
+        prog="scripts/test-long",
+        description="Run one suite for longer than a submission may.",
+        epilog=f"suites:\n{names}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("suite", nargs="?", choices=sorted(SUITES), metavar="SUITE")
+    parser.add_argument("--minutes", type=float, default=10.0, help="how long (10)")
+    parser.add_argument("--rounds", type=int, default=0, help="how often, instead of how long")
+    parser.add_argument("--seed", type=int, default=1, help="decides everything random (1)")
     parser.add_argument("--list", action="store_true", help="name the suites")
     options = parser.parse_args(arguments)
     if options.list or options.suite is None:
-        print("\n".join(f"{name:14} {suite.what}" for name, suite in sorted(SUITES.items())))
+        print(names)
         return 0 if options.list else 2
-    return run_suite(options.suite, options.minutes, options.seed)
+    return run_suite(Order(options.suite, options.minutes, options.rounds, options.seed))
 
 
 if __name__ == "__main__":

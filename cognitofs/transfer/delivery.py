@@ -71,6 +71,7 @@ class Delivery:
             plan = await self._send(upload)
         except (Changed, NoSuchUpload) as exc:
             # Perhaps by ourselves: by this commit, before a crash, or by one that it supersedes.
+            upload.unsettled = exc
             return await self._settle(upload, exc)
         upload.enter("committing")
         upload.commit_was_sent = True

@@ -247,10 +247,14 @@ class Uploader:
 
     async def _finish(self, upload: Upload, info: ObjectInfo) -> None:
         """S3 has it: the journal row goes, then the owner is told."""
+        multipart = upload.multipart
+        # A commit that was found by HEAD may be an earlier one, of another multipart upload.
+        is_left = multipart is not None and upload.unsettled is not None
+        upload_id = None if multipart is None or is_left else multipart.upload_id
         with trio.CancelScope(shield=True):
-            multipart = upload.multipart
-            upload_id = multipart.upload_id if multipart is not None else None
             await self._journal.finish(upload.seal.id, upload_id)
+        if multipart is not None and is_left:
+            self.abort(multipart)
         upload.result = info
         upload.owner.committed(upload, info)
         upload.enter("done")

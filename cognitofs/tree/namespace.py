@@ -8,7 +8,8 @@ it was made, and the newer one wins. INVARIANT: a listing never overrides a newe
 INVARIANT: a foreign change of content or type gives the name a new inode.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import trio
@@ -75,8 +76,21 @@ class Namespace:
         if found is None:
             raise NoSuchEntry("There is no such file or directory.")
         if _may_turn_out_a_symlink(found) and not self.describer.recall(found):
-            await self._describe(found)
+            with self._kept(found):
+                await self._describe(found)
         return found
+
+    @contextmanager
+    def _kept(self, inode: Inode) -> Iterator[None]:
+        """Keep an inode that nobody refers to yet; when the block fails, nobody ever will."""
+        inode.pins += 1
+        try:
+            yield
+        except BaseException:
+            inode.pins -= 1
+            self.table.prune(inode)
+            raise
+        inode.pins -= 1
 
     async def _look(self, parent: Inode, name: str) -> Inode | None:
         """Ask S3 for a name, for all its neighbours at once where that costs no more."""

@@ -497,3 +497,20 @@ async def test_reading_many_files_takes_few_descriptors(bucket, store, tmp_path)
                 assert await m.read_file(f"f{n}") == b"1"
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_parts_that_a_crash_made_us_send_twice_are_dropped(bucket, store, tmp_path):
+    """The first upload was complete, unknown to the journal; the second one must not stay."""
+    begins = store.stall("begin_upload", moment="after")
+    completes = store.stall("complete_upload", moment="after")
+    async with mounted(store, tmp_path, sync="fsync") as m:
+        handle, _ = await m.create("f", DATA)
+        await begins.reached.wait()
+        await m.fs.flush(handle)
+        begins.release()
+        await completes.reached.wait()
+    store.heal()
+    async with mounted(store, tmp_path) as m:
+        await m.drain()
+    assert bucket.data("f") == DATA
+    assert bucket.bucket.uploads == ()

@@ -241,3 +241,14 @@ async def test_a_listing_streams_many_pages_and_shows_unsent_files_in_place(
         await m.store_file("f0500x", b"unsent")
         names = await m.listdir()
     assert names == sorted([*(f"f{n:04}" for n in range(2500)), "f0500x"])
+
+
+async def test_a_lookup_that_fails_half_way_leaves_no_inode_behind(bucket, store, tmp_path):
+    bucket.outside_put("may-be-a-link", b"123")
+    async with mounted(store, tmp_path) as m:
+        assert await m.listdir() == ["may-be-a-link"]
+        store.fail("head", OFFLINE)
+        with pytest.raises(Unreachable):
+            await m.fs.lookup(1, "may-be-a-link")
+        assert [inode.number for inode in m.fs.rig.table] == [1]
+        assert (await m.fs.lookup(1, "may-be-a-link")).size == 3

@@ -6,7 +6,7 @@ world goes on with what is found, if it is one of the two.
 """
 
 from collections import Counter
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
 import trio
@@ -56,6 +56,10 @@ class Host:
         self.m = None
         self.intended = dict
         """Of the step on names that is being done: from what was kept to what shall be."""
+        self.begun = dict
+        """Of the step that the crash has cut off, if any: likewise."""
+        self.renaming = ()
+        """The names of a rename that has begun and not come to its end."""
         self._fill = 0
 
     # -- the process ------------------------------------------------------------------------------
@@ -99,7 +103,7 @@ class Host:
         """
         for path in {*found, *before, *after}:
             allowed = [side[path] for side in (before, after) if path in side]
-            if before.get(path, "") != after.get(path, ""):
+            if before.get(path, "") != after.get(path, "") or path in self.renaming:
                 allowed += self.cloud.versions[path]
             if path in found:
                 assert found[path] in allowed, (path, found[path], allowed)
@@ -110,6 +114,7 @@ class Host:
                 twins = [p for p, d in after.items() if d == data and before.get(p) != data]
                 assert not twins or any(found.get(p) == data for p in [path, *twins]), path
         self.world.became(found)
+        self.renaming = ()
 
     # -- the kernel's part ------------------------------------------------------------------------
 
@@ -243,6 +248,41 @@ class Host:
             with self.tolerant(LOCAL):
                 await self.m.fs.release(handle.id)
 
+    async def begin_to_close(self, handle, moments):
+        """Close, but only for so many moments; what it had done by then is not known."""
+        self.begun = self._sealing(handle.node)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._close_unseen, handle)
+            for _ in range(moments):
+                await trio.lowlevel.checkpoint()
+            uploads = self.m.fs.rig.uploader.uploads()
+            self.counts["crashes between parts"] += any(u.sent_bytes for u in uploads)
+            nursery.cancel_scope.cancel()
+
+    async def _close_unseen(self, handle):
+        with suppress(CognitoFSError):
+            await self.m.fs.flush(handle.id)
+
+    # -- another client ---------------------------------------------------------------------------
+
+    def is_open(self, path):
+        node = self.world.tree.get(path)
+        return any(handle.node is node for handle in self.handles)
+
+    async def foreign(self, path, size):
+        """Let another client put an object, or remove it when *size* is None."""
+        await self.mend()
+        self.counts["changes by another client"] += 1
+        if size is None:
+            self.cloud.outside_delete(path)
+            self.world.tree.pop(path, None)
+        else:
+            data = self.fresh(size)
+            self.cloud.outside_put(path, data)
+            self.cloud.versions[path].add(data)
+            self.world.tree[path] = Node(FILE, data, data)
+        await trio.sleep(6)  # longer than what is known of names is trusted
+
     # -- steps on names ---------------------------------------------------------------------------
 
     async def read_path(self, path):
@@ -291,8 +331,10 @@ class Host:
         old_parent, old_name = await self.split(old)
         new_parent, new_name = await self.split(new)
         self.intended = lambda kept: _renamed(kept, old, new)
+        self.renaming = (old, new)
         await self.m.fs.rename(old_parent, old_name, new_parent, new_name, replace=True)
         self.world.rename(old, new)
+        self.renaming = ()
 
     async def mkdir(self, path):
         self.intended = dict

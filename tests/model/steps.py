@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 
 from cognitofs.errors import (
     AccessDenied,
+    AuthUnavailable,
     ConditionalConflict,
+    LoginRequired,
     PreconditionFailed,
     ServerTrouble,
     Unreachable,
@@ -57,11 +59,14 @@ _WEIGHTS = {
     "stat": 1,
     "fail": 4,
     "offline": 2,
+    "expire": 2,
+    "foreign": 3,
     "lose": 4,
     "stall": 2,
     "mend": 1,
     "wait": 3,
     "crash": 2,
+    "crash_in_close": 1,
 }
 _NAMES = tuple(name for name, weight in _WEIGHTS.items() for _ in range(weight))
 _small = st.integers(0, 11)
@@ -222,6 +227,14 @@ class Steps:
             with self.host.tolerant(60):
                 await self.host.stat_path(path)
 
+    async def crash_in_close(self, i, j, k):
+        """Do what a close does up to some moment, at which the process ends."""
+        handle = pick(self.host.handles, i)
+        if handle is not None:
+            with self.host.tolerant(300):
+                await self.host.write(handle, 0, self.host.fresh(100))
+            await self.host.begin_to_close(handle, moments=4 * j + k)
+
     # -- weather ----------------------------------------------------------------------------------
 
     async def fail(self, i, j, k):
@@ -235,6 +248,22 @@ class Steps:
         """No request arrives any more."""
         for operation in OPERATIONS:
             self.host.fail(operation, Unreachable("offline"), "before", -1)
+
+    async def expire(self, i, j, k):
+        """Let the keys end: for one request, or until somebody signs in again."""
+        self.host.counts["ended keys"] += 1
+        if k % 3 == 0:
+            self.host.fail(pick(OPERATIONS, i), AuthUnavailable("expired"), "before", 1 + j % 3)
+            return
+        for operation in OPERATIONS:
+            self.host.fail(operation, LoginRequired("expired"), "before", -1)
+
+    async def foreign(self, i, j, k):
+        """Let another client write or remove what nothing here is about."""
+        names = [p for p in PATHS if self.host.world.can_be_made(p) or p in self._files()]
+        path = pick([p for p in names if not self.host.is_open(p)], i)
+        if path is not None:
+            await self.host.foreign(path, pick(SIZES, j) if k % 3 else None)
 
     async def lose(self, i, j, k):
         """Answers that are lost, or wrong because the request was sent twice."""

@@ -3,10 +3,8 @@
 Nobody waits forever, no byte is lost, and what one task did is not undone by another.
 """
 
-import os
 import random
 import tempfile
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,6 @@ from cognitofs.fs.filesystem import Changes
 from tests.fs.fsrig import mounted
 from tests.model.weather import Cloud, Disk, close_files_in
 
-FIRST_SEED = int(os.environ.get("COGNITOFS_TEST_SEED", "0")) * 1_000_000
 REGION = 40
 ROUNDS = 8
 WRITERS = 3
@@ -152,19 +149,15 @@ def crowd_of(level, seed, counts):
 
 
 @pytest.mark.parametrize("level", ["close", "fsync", "local"])
-def test_many_tasks_on_one_file_lose_nothing(level):
-    counts = Counter()
-    for seed in range(FIRST_SEED, FIRST_SEED + 10):
-        crowd_of(level, seed, counts)
-    assert counts["renames"] > 10
-    assert counts["unlinked while streaming"] > 10
-    assert counts["listings"] > 10
+def test_many_tasks_on_one_file_lose_nothing(level, effort):
+    for seed in effort.rounds(10):
+        crowd_of(level, seed, effort.counts)
+    effort.demand(10, "renames", "unlinked while streaming", "listings")
 
 
 @pytest.mark.reliability
 @pytest.mark.parametrize("level", ["close", "fsync", "local"])
-def test_many_tasks_on_one_file_lose_nothing_in_many_orders(level):
-    counts = Counter()
-    for seed in range(FIRST_SEED + 1000, FIRST_SEED + 1050):
-        crowd_of(level, seed, counts)
-    assert counts["renames"] > 50
+def test_many_tasks_on_one_file_lose_nothing_in_many_orders(level, effort):
+    for seed in effort.rounds(50):
+        crowd_of(level, seed, effort.counts)
+    effort.demand(50, "renames")

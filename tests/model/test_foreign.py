@@ -8,7 +8,6 @@ names the version that it replaces).
 import os
 import random
 import tempfile
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,6 @@ from cognitofs.testing import FaultyStore
 from tests.fs.fsrig import mounted
 from tests.model.weather import Cloud, Disk, close_files_in
 
-FIRST_SEED = int(os.environ.get("COGNITOFS_TEST_SEED", "0")) * 1_000_000
 NAMES = ("a", "b")
 
 
@@ -185,19 +183,16 @@ def rivalry_of(seed, counts):
             close_files_in(state)
 
 
-def check_lives(seeds):
-    counts = Counter()
-    for seed in seeds:
-        rivalry_of(seed, counts)
-    print(sorted(counts.items()))
-    for what in ("conflicts", "parked files", "changes in between", "crashes"):
-        assert counts[what] > 5, f"too few {what}"
+def check_lives(effort, ordinary):
+    for seed in effort.rounds(ordinary):
+        rivalry_of(seed, effort.counts)
+    effort.demand(6, "conflicts", "parked files", "changes in between", "crashes")
 
 
-def test_two_writers_lose_nothing_to_each_other():
-    check_lives(range(FIRST_SEED, FIRST_SEED + 100))
+def test_two_writers_lose_nothing_to_each_other(effort):
+    check_lives(effort, 100)
 
 
 @pytest.mark.reliability
-def test_two_writers_lose_nothing_to_each_other_in_many_lives():
-    check_lives(range(FIRST_SEED + 1000, FIRST_SEED + 2000))
+def test_two_writers_lose_nothing_to_each_other_in_many_lives(effort):
+    check_lives(effort, 1000)
