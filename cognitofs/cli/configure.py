@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from cognitofs import where
-from cognitofs.cli.importing import imported
 from cognitofs.cli.options import ConfigOption, ProfileOption
 from cognitofs.cli.output import say
 from cognitofs.cli.prompters import is_terminal
@@ -73,6 +72,8 @@ def configure(
     name = check_profile_name(profile or os.environ.get(PROFILE_VARIABLE) or DEFAULT_PROFILE)
     wanted = _parsed(changes or [])
     if source_file is not None:
+        from cognitofs.cli.importing import imported  # noqa: PLC0415 -- its parser costs 30 ms
+
         wanted = imported(source_file, bucket, wanted)
     elif bucket is not None:
         raise ConfigError("--bucket chooses among the buckets of --from FILE; add that.")

@@ -16,6 +16,7 @@ import typer
 from cognitofs import __version__, logs, where
 from cognitofs.cli.configure import configure
 from cognitofs.cli.credentials import credentials
+from cognitofs.cli.doctor import doctor
 from cognitofs.cli.execute import execute
 from cognitofs.cli.exits import Exit, exit_code
 from cognitofs.cli.login import login, logout, whoami
@@ -91,6 +92,7 @@ for _command in (
     sync,
     credentials,
     policy,
+    doctor,
     version,
 ):
     app.command()(_command)

@@ -12,8 +12,6 @@ from datetime import datetime
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.cloud.emulator import PASSWORD
-
 # An independent tool: boto3's own credential chain in a process of its own.
 LIST = textwrap.dedent("""
     import os, boto3, botocore.config
@@ -50,7 +48,7 @@ def environ(app, tmp_path):
 
 
 @pytest.fixture
-def run(environ):
+def run(environ, app, tmp_path):
     def run(*arguments, stdin="", **more):
         return subprocess.run(
             [sys.executable, "-m", "cognitofs", *arguments],
@@ -61,8 +59,7 @@ def run(environ):
             check=False,
         )
 
-    done = run("login", "-u", "alice", "--password-stdin", stdin=f"{PASSWORD}\n")
-    assert done.returncode == 0, done.stderr
+    app.sign_in(tmp_path / "state" / "cognitofs" / "default")
     return run
 
 
