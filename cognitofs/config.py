@@ -27,6 +27,7 @@ Service = Literal["cognito_idp", "cognito_identity", "sts", "s3"]
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 # "us-east-1_AbC" names a user pool, "us-east-1:uuid" an identity pool: the region comes first.
 _REGION_OF_ID = re.compile(r"([a-z]{2}(?:-[a-z]+)+-[0-9]+)[_:]")
+_ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+")
 # Wider than S3's rules, which old buckets and other stores break; keeps out URLs and paths.
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 
@@ -63,11 +64,33 @@ def check_endpoint(key: str, url: str) -> None:
         )
 
 
+def check_redirect(url: str) -> None:
+    """Raise ConfigError unless *url* can be listened at: http://localhost:PORT/PATH.
+
+    Cognito allows plain http for the name localhost only, not for 127.0.0.1 (developer guide,
+    "Configuring app clients").
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        port = None
+    if not port or parts.scheme != "http" or parts.hostname != "localhost" or parts.query:
+        raise ConfigError(
+            f"`oauth_redirect` must be http://localhost:PORT/PATH, not {url!r}; the app client "
+            "must list it letter for letter."
+        )
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _read_by(reading: quantities.Reading) -> dict[str, Any]:
+    return {"reading": reading}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +128,26 @@ class Profile:
     endpoints: Endpoints = Endpoints()
     credential_process: str = ""
     ca_bundle: str = ""
+    sign_in: Literal["srp", "password", "choice", "browser", "guest"] = field(
+        default="srp",
+        metadata=_read_by(quantities.one_of("srp", "password", "choice", "browser", "guest")),
+    )
+    oauth_domain: str = ""
+    oauth_scopes: str = "openid"
+    oauth_redirect: str = "http://localhost:8765/callback"
+    identity_provider: str = ""
+    login_command: str = ""
+    custom_role_arn: str = ""
+    role_arn: str = ""
+    # AssumeRoleWithWebIdentity takes 900 s up to the role's maximum, which is at most 12 h.
+    session_duration: float = field(
+        default=3600.0, metadata=_read_by(quantities.seconds_between(900, 43200))
+    )
+    # Cognito's default for an app client; it cannot be asked for without an administrator's rights.
+    refresh_token_validity: float = field(
+        default=30 * 86400.0, metadata=_read_by(quantities.seconds)
+    )
+    keyring: bool = field(default=False, metadata=_read_by(quantities.switch))
 
     def __post_init__(self) -> None:
         check_profile_name(self.name)
@@ -117,6 +160,38 @@ class Profile:
                 "the part below it is `root`."
             )
         self._check_region()
+        self._check_ways_in()
+
+    def _check_ways_in(self) -> None:
+        check_endpoint("oauth_domain", self.oauth_url)
+        check_redirect(self.oauth_redirect)
+        for key in ("role_arn", "custom_role_arn"):
+            value = getattr(self, key)
+            if value and not _ROLE.fullmatch(value):
+                raise ConfigError(
+                    f"`{key}` must be a role such as arn:aws:iam::123456789012:role/NAME, "
+                    f"not {value!r}."
+                )
+        if self.role_arn and self.custom_role_arn:
+            raise ConfigError(
+                "`role_arn` is of the classic flow and `custom_role_arn` of the enhanced one; "
+                "remove one of the two."
+            )
+        if self.login_command and self.credential_process:
+            raise ConfigError(
+                "`login_command` and `credential_process` are two sources of one thing; remove one."
+            )
+
+    @property
+    def oauth_url(self) -> str:
+        """URL of the user pool's domain, where people sign in with a browser; "" for none."""
+        domain = self.oauth_domain.rstrip("/")
+        return f"https://{domain}" if domain and "://" not in domain else domain
+
+    @property
+    def has_user_pool(self) -> bool:
+        """Whether people of a user pool sign in (else guests, or whom a command names)."""
+        return self.sign_in != "guest" and not self.login_command
 
     def _check_region(self) -> None:
         derived = _region_of(self.user_pool_id) or _region_of(self.identity_pool_id)
@@ -166,8 +241,28 @@ def require_sign_in(profile: Profile) -> None:
             f"Profile {profile.name!r} gets its keys from its `credential_process`; "
             "there is nothing to sign in to: mount it."
         )
-    _require(profile, "user_pool_id", "client_id", "identity_pool_id")
-    _require_region(profile, profile.user_pool_region and profile.identity_pool_region, "region")
+    if profile.login_command:
+        raise ConfigError(
+            f"Profile {profile.name!r} gets its logins from its `login_command`; "
+            "there is nothing to sign in to: mount it."
+        )
+    _require_pools(profile)
+    _require_region(
+        profile,
+        (not profile.has_user_pool or profile.user_pool_region) and profile.identity_pool_region,
+        "region",
+    )
+
+
+def require_browser(profile: Profile) -> None:
+    """Raise ConfigError unless *profile* says where people sign in with a browser."""
+    _require_pools(profile)
+    _require(profile, "oauth_domain")
+
+
+def _require_pools(profile: Profile) -> None:
+    ids = ("user_pool_id", "client_id") if profile.has_user_pool else ()
+    _require(profile, *ids, "identity_pool_id")
 
 
 def require_mount(profile: Profile) -> None:
@@ -175,7 +270,8 @@ def require_mount(profile: Profile) -> None:
     if profile.credential_process:
         _require(profile, "bucket")
     else:
-        _require(profile, "user_pool_id", "client_id", "identity_pool_id", "bucket")
+        ids = ("user_pool_id", "client_id") if profile.has_user_pool else ()
+        _require(profile, *ids, "identity_pool_id", "bucket")
     _require_region(profile, profile.s3_region, "bucket_region")
 
 
@@ -198,10 +294,6 @@ def _require_region(profile: Profile, region: str, key: str) -> None:
 
 def _listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _read_by(reading: quantities.Reading) -> dict[str, Any]:
-    return {"reading": reading}
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,8 @@
     |-- SpoolError               the local disk failed us
     |   |-- SpoolFull            no room for more unsent bytes
     |   |-- SpoolDamaged         read, write or sync of local state failed
-    |   `-- JournalTooNew        written by a newer cognitofs; left unharmed
+    |   |-- JournalTooNew        written by a newer cognitofs; left unharmed
+    |   `-- UnsentFiles          what was asked would lose files that S3 does not have
     |-- Stalled                  a wait made no progress within its deadline
     `-- MountError               the mount cannot start or end
         |-- MountpointBusy       not empty, already mounted, or this prefix is mounted already
@@ -237,6 +238,10 @@ class SpoolDamaged(SpoolError):
 
 class JournalTooNew(SpoolError):
     """The journal was written by a newer cognitofs; it is left unharmed."""
+
+
+class UnsentFiles(SpoolError):
+    """What was asked for would lose files that S3 does not have yet."""
 
 
 class Stalled(CognitoFSError):

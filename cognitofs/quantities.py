@@ -31,7 +31,7 @@ _UNITS = {
     "tb": 10**12,
 }
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]*)")
-_SECONDS = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(s|m|h|)")
+_SECONDS = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(s|m|h|d|)")
 _YES, _NO = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})
 
 Reading = Callable[[object], object]
@@ -69,13 +69,25 @@ def size_text(number: int) -> str:
 
 
 def seconds(value: object) -> float:
-    """Return seconds: 5, 0.5, "30", "30s", "2m", "1h"."""
+    """Return seconds: 5, 0.5, "30", "30s", "2m", "1h", "30d"."""
     if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
         return float(value)
     match = _SECONDS.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         raise ValueError('a time in seconds such as 5, 0.5, "30s" or "2m"')
-    return float(match[1]) * {"m": 60, "h": 3600}.get(match[2], 1)
+    return float(match[1]) * {"m": 60, "h": 3600, "d": 86400}.get(match[2], 1)
+
+
+def seconds_between(least: float, most: float) -> Callable[[object], float]:
+    """Return a reading of times in [least, most]."""
+
+    def reading(value: object) -> float:
+        number = seconds(value)
+        if not least <= number <= most:
+            raise ValueError(f"a time from {least:g} to {most:g} seconds")
+        return number
+
+    return reading
 
 
 def count(value: object) -> int:

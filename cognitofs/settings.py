@@ -31,6 +31,9 @@ PROFILE_VARIABLE = "COGNITOFS_PROFILE"
 _ENDPOINTS = {f"endpoints.{each.name}": each.name for each in fields(Endpoints)}
 _PROFILE = tuple(each.name for each in fields(Profile) if each.name not in ("name", "endpoints"))
 _READINGS = {each.name: each.metadata["reading"] for each in fields(MountOptions)}
+_PROFILE_READINGS = {
+    each.name: each.metadata["reading"] for each in fields(Profile) if "reading" in each.metadata
+}
 _KEYS = (*_PROFILE, *_ENDPOINTS, *_READINGS)
 SECRETS = frozenset({"client_secret"})
 """Keys whose values may stand in the file only."""
@@ -120,7 +123,7 @@ def _flat(table: Table, place: str) -> Iterable[tuple[str, object]]:
 
 def _read(key: str, value: object, place: str) -> object:
     _check_known(key, place)
-    reading: quantities.Reading = _READINGS.get(key, quantities.text)
+    reading: quantities.Reading = (_READINGS | _PROFILE_READINGS).get(key, quantities.text)
     try:
         return reading(value)
     except ValueError as exc:

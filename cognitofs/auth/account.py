@@ -7,16 +7,28 @@ Owns how the parts of this package are put together for the session and the comm
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cognitofs.auth.challenges import Prompter
 from cognitofs.auth.clients import CognitoClient
 from cognitofs.auth.clock import ServerClock
 from cognitofs.auth.credentials import CognitoCredentials
-from cognitofs.auth.identity import IdentitySource, ProcessIdentity, UserPoolIdentity
+from cognitofs.auth.devices import Device
+from cognitofs.auth.identity import (
+    ClassicFlow,
+    EnhancedFlow,
+    Exchange,
+    IdentitySource,
+    PoolIdentity,
+)
+from cognitofs.auth.logins import CommandLogins, StoredLogins
+from cognitofs.auth.process import ProcessIdentity
 from cognitofs.auth.refresh import TokenSource, stored_tokens
-from cognitofs.auth.signin import Prompter, SignIn
-from cognitofs.auth.tokens import TokenSet, TokenStore
+from cognitofs.auth.reset import reset_password
+from cognitofs.auth.signin import Flow, SignIn
+from cognitofs.auth.tokens import TokenSet, TokenStore, guest
 from cognitofs.auth.translate import Refusal, sign_in_error
+from cognitofs.auth.vault import Keyring
 from cognitofs.config import Profile, require_sign_in
-from cognitofs.errors import CognitoFSError
+from cognitofs.errors import CognitoFSError, ConfigError
 from cognitofs.rootprefix import resolve_root
 
 
@@ -24,22 +36,47 @@ from cognitofs.rootprefix import resolve_root
 class Account:
     """Who is signed in, their keys, and the prefix that is theirs.
 
-    `root` ends in "/" or is "" (the whole bucket). For a credential process `username` and `sub`
-    are "", `signed_in_at` is None, and `identity_id` is "" unless it prints one.
+    `root` ends in "/" or is "" (the whole bucket). `tokens` are None when a command gives keys or
+    logins; `identity_id` is "" for a credential process that prints none.
     """
 
     profile: Profile
     credentials: CognitoCredentials
     identity_id: str
-    username: str
-    sub: str
     root: str
-    signed_in_at: float | None
+    tokens: TokenSet | None
+
+    @property
+    def username(self) -> str:
+        """Who is signed in, "" when nobody with a name is."""
+        return self.tokens.username if self.tokens else ""
+
+    @property
+    def sub(self) -> str:
+        """The user pool's lasting id of the person, "" for none."""
+        return self.tokens.sub if self.tokens else ""
+
+    @property
+    def is_guest(self) -> bool:
+        """Whether these are the files of an identity pool's guest."""
+        return self.tokens is not None and self.tokens.is_guest
+
+    @property
+    def who(self) -> str:
+        """Who it is, in words."""
+        if self.profile.credential_process:
+            return "the credential process"
+        return self.username or ("a guest" if self.is_guest else "the login command")
 
     @property
     def expires_at(self) -> float | None:
         """When the keys at hand end, seconds since the epoch; they are renewed before."""
         return self.credentials.expires_at
+
+    @property
+    def sign_in_ends(self) -> float | None:
+        """When a new login will be needed, about; None: never, or not known."""
+        return self.tokens.ends_at(self.profile.refresh_token_validity) if self.tokens else None
 
     @property
     def s3_uri(self) -> str:
@@ -54,7 +91,8 @@ def open_account(profile: Profile, state: Path, *, clock: ServerClock | None = N
     AuthUnavailable, ClockSkew, SignInRefused, ConfigError, SpoolDamaged.
     """
     clock = clock or ServerClock()
-    tokens = None if profile.credential_process else stored_sign_in(profile, state)
+    is_signed_in = not (profile.credential_process or profile.login_command)
+    tokens = stored_sign_in(profile, state) if is_signed_in else None
     credentials = CognitoCredentials(_source(profile, state, clock), now=clock.now)
     try:
         credentials.current()
@@ -63,16 +101,22 @@ def open_account(profile: Profile, state: Path, *, clock: ServerClock | None = N
         clock.require_sane()
         raise
     clock.require_sane()
-    username, sub = (tokens.username, tokens.sub) if tokens else ("", "")
     return Account(
         profile=profile,
         credentials=credentials,
         identity_id=credentials.identity_id,
-        username=username,
-        sub=sub,
-        root=_root(profile, credentials.identity_id, username, sub),
-        signed_in_at=tokens.signed_in_at if tokens else None,
+        root=_root(profile, credentials.identity_id, tokens),
+        tokens=tokens,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How to sign in: the flow, the factor to ask for first, whether to trust this machine."""
+
+    flow: Flow = "srp"
+    preferred: str = ""
+    is_trusted: bool = False
 
 
 def sign_in(
@@ -81,6 +125,7 @@ def sign_in(
     username: str,
     prompter: Prompter,
     *,
+    way: Way | None = None,
     clock: ServerClock | None = None,
 ) -> TokenSet:
     """Sign *username* in and keep the sign-in in *state*.
@@ -88,15 +133,57 @@ def sign_in(
     Raises WrongCredentials, SignInRefused, AuthUnavailable, ClockSkew, ConfigError, SpoolDamaged.
     """
     require_sign_in(profile)
-    clock = clock or ServerClock()
+    clock, way = clock or ServerClock(), way or Way()
+    store = token_store(profile, state)
+    require_no_guest(store)
     user_pool = CognitoClient("cognito-idp", profile, clock)
-    tokens = SignIn(user_pool, profile, prompter, clock).run(username)
+    begun = SignIn(
+        user_pool,
+        profile,
+        prompter,
+        clock,
+        device=_known_device(store, profile, username),
+        is_trusted=way.is_trusted,
+    )
+    return keep(store, begun.run(username, way.flow, way.preferred), clock)
+
+
+def keep(store: TokenStore, tokens: TokenSet, clock: ServerClock) -> TokenSet:
+    """Write a new sign-in down; return it with what was known of the same person before.
+
+    Raises ClockSkew, AuthUnavailable, SpoolDamaged.
+    """
     clock.require_sane()
-    store = TokenStore(state)
     with store.locked():
-        tokens = replace(tokens, identity_id=_known_identity(store, tokens))
+        kept = replace(tokens, identity_id=_known_identity(store, tokens))
+        store.save(kept)
+    return kept
+
+
+def sign_in_as_guest(profile: Profile, state: Path) -> TokenSet:
+    """Become a guest of the identity pool, or remain the one that this profile already is.
+
+    The identity is kept like a token: who knows it is the guest, and whoever loses it loses the
+    files. Raises SignInError, ConfigError, SpoolDamaged.
+    """
+    clock, store = ServerClock(), token_store(profile, state)
+    known = _loaded(store)
+    if known is not None and known.is_guest:
+        return stored_tokens(store, profile)
+    identity_pool = CognitoClient("cognito-identity", profile, clock)
+    found = identity_pool.call("get_id", IdentityPoolId=profile.identity_pool_id)
+    tokens = guest(str(found["IdentityId"]), profile, clock.now())
+    with store.locked():
         store.save(tokens)
     return tokens
+
+
+def forget_password(profile: Profile, username: str, prompter: Prompter) -> None:
+    """Let *username* replace a forgotten password. Raises as `reset_password`."""
+    require_sign_in(profile)
+    reset_password(
+        CognitoClient("cognito-idp", profile, ServerClock()), profile, prompter, username
+    )
 
 
 def sign_out(profile: Profile, state: Path) -> CognitoFSError | None:
@@ -105,7 +192,7 @@ def sign_out(profile: Profile, state: Path) -> CognitoFSError | None:
     Returns why it could not be revoked, None when it was or when there was none. Forgotten it is
     in any case. Keys issued before live on for up to an hour. Raises SpoolDamaged.
     """
-    store = TokenStore(state)
+    store = token_store(profile, state)
     with store.locked():
         problem = _revoke(profile, store)
         store.remove()
@@ -114,37 +201,72 @@ def sign_out(profile: Profile, state: Path) -> CognitoFSError | None:
 
 def stored_sign_in(profile: Profile, state: Path) -> TokenSet:
     """Return the sign-in kept in *state*, without asking Cognito. Raises LoginRequired."""
-    return stored_tokens(TokenStore(state), profile)
+    return stored_tokens(token_store(profile, state), profile)
+
+
+def token_store(profile: Profile, state: Path) -> TokenStore:
+    """Return where the sign-in of *profile* is kept."""
+    return TokenStore(state, vault=Keyring(str(state)) if profile.keyring else None)
+
+
+def require_no_guest(store: TokenStore) -> None:
+    """Raise ConfigError when a new sign-in would lose a guest's identity."""
+    known = _loaded(store)
+    if known is not None and known.is_guest:
+        raise ConfigError(
+            f"This profile is the guest {known.identity_id}, whose files nobody else can reach; "
+            "sign in with another --profile, or give them up with `cognitofs logout --purge`."
+        )
 
 
 def _source(profile: Profile, state: Path, clock: ServerClock) -> IdentitySource:
     if profile.credential_process:
         return ProcessIdentity(profile.credential_process)
-    require_sign_in(profile)
-    user_pool = CognitoClient("cognito-idp", profile, clock)
     identity_pool = CognitoClient("cognito-identity", profile, clock)
-    tokens = TokenSource(TokenStore(state), user_pool, profile, clock)
-    return UserPoolIdentity(tokens, identity_pool, profile)
+    exchange = _exchange(profile, identity_pool, clock)
+    if profile.login_command:
+        logins: CommandLogins | StoredLogins = CommandLogins(profile)
+    else:
+        user_pool = CognitoClient("cognito-idp", profile, clock)
+        tokens = TokenSource(token_store(profile, state), user_pool, profile, clock)
+        logins = StoredLogins(tokens, profile)
+    return PoolIdentity(logins, identity_pool, exchange, profile.identity_pool_id)
 
 
-def _root(profile: Profile, identity_id: str, username: str, sub: str) -> str:
+def _exchange(profile: Profile, identity_pool: CognitoClient, clock: ServerClock) -> Exchange:
+    if not profile.role_arn:
+        return EnhancedFlow(identity_pool, profile)
+    return ClassicFlow(identity_pool, CognitoClient("sts", profile, clock), profile)
+
+
+def _root(profile: Profile, identity_id: str, tokens: TokenSet | None) -> str:
     template = profile.root_template(has_identity=bool(identity_id))
-    claims = {"identity_id": identity_id, "username": username, "sub": sub}
-    return resolve_root(template, claims)
+    named = {"username": tokens.username, "sub": tokens.sub} if tokens else {}
+    return resolve_root(template, {"identity_id": identity_id, **named})
+
+
+def _loaded(store: TokenStore) -> TokenSet | None:
+    """Return the former sign-in; one that is damaged or exposed is replaced by the new one."""
+    try:
+        return store.load()
+    except CognitoFSError:
+        return None
+
+
+def _known_device(store: TokenStore, profile: Profile, username: str) -> Device | None:
+    """Return this machine as the pool knows it from *username*'s former sign-in."""
+    former = _loaded(store)
+    if former is None or former.user_pool_id != profile.user_pool_id:
+        return None
+    return former.device if username in (former.login_name, former.username) else None
 
 
 def _known_identity(store: TokenStore, tokens: TokenSet) -> str:
     """Return the identity id of this user's former sign-in: a first guess, checked by the pool."""
-    try:
-        former = store.load()
-    except CognitoFSError:
-        # A damaged or exposed former sign-in is replaced by the new one.
+    former = _loaded(store)
+    if former is None or (former.sub, former.user_pool_id) != (tokens.sub, tokens.user_pool_id):
         return ""
-    is_same = former is not None and (former.sub, former.user_pool_id) == (
-        tokens.sub,
-        tokens.user_pool_id,
-    )
-    return former.identity_id if former is not None and is_same else ""
+    return former.identity_id
 
 
 def _revoke(profile: Profile, store: TokenStore) -> CognitoFSError | None:

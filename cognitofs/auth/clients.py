@@ -8,21 +8,30 @@ commands that ask Cognito nothing need not pay.
 INVARIANT: nothing in the environment but a proxy can change where tokens are sent.
 """
 
+import base64
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlencode
 
 from cognitofs.auth.clock import ServerClock
 from cognitofs.auth.translate import Refusal, sign_in_error
-from cognitofs.config import Profile
+from cognitofs.config import Profile, Service
 from cognitofs.errors import AuthUnavailable, ConfigError
+from cognitofs.store.keys import Keys
 
 if TYPE_CHECKING:
     from botocore.session import Session
 
 Answer = Mapping[str, Any]
-ServiceName = Literal["cognito-idp", "cognito-identity"]
+# The region of STS is the identity pool's: its sessions are good everywhere.
+ServiceName = Literal["cognito-idp", "cognito-identity", "sts"]
 
+_ENDPOINT_KEYS: Mapping[ServiceName, Service] = {
+    "cognito-idp": "cognito_idp",
+    "cognito-identity": "cognito_identity",
+    "sts": "sts",
+}
 # A call ends after two tries of connect and read, and up to a second between them: 41 s.
 _CONNECT_SECONDS, _READ_SECONDS, _TRIES = 5, 15, 2
 
@@ -32,9 +41,7 @@ class CognitoClient:
 
     def __init__(self, service: ServiceName, profile: Profile, clock: ServerClock) -> None:
         """Build the client; ConfigError when the region or the CA bundle cannot be used."""
-        key: Literal["cognito_idp", "cognito_identity"]
-        key = "cognito_idp" if service == "cognito-idp" else "cognito_identity"
-        endpoint = profile.endpoint(key)
+        endpoint = profile.endpoint(_ENDPOINT_KEYS[service])
         is_pool = service == "cognito-idp"
         region = profile.user_pool_region if is_pool else profile.identity_pool_region
         self.on_aws = not endpoint
@@ -93,6 +100,51 @@ class CognitoClient:
         self._clock.observe(headers.get("date", ""))
 
 
+class WebClient:
+    """Posts forms to the token endpoint of a user pool's domain."""
+
+    def __init__(self, profile: Profile, clock: ServerClock) -> None:
+        """Raise ConfigError when the CA bundle cannot be used."""
+        self._profile, self._clock = profile, clock
+        self._verify = _verify(profile.ca_bundle)
+
+    def post(self, url: str, form: Mapping[str, str]) -> tuple[int, bytes]:
+        """Return status and body; redirects are not followed. Raises AuthUnavailable."""
+        from botocore.awsrequest import AWSRequest  # noqa: PLC0415 - see the module's text
+        from botocore.exceptions import (  # noqa: PLC0415 - see the module's text
+            ConnectionError,
+            HTTPClientError,
+        )
+        from botocore.httpsession import URLLib3Session  # noqa: PLC0415 - see the module's text
+        from botocore.utils import get_environ_proxies  # noqa: PLC0415 - see the module's text
+
+        session = URLLib3Session(
+            verify=self._verify,
+            proxies=get_environ_proxies(url),
+            timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+        )
+        request = AWSRequest("POST", url, data=urlencode(form), headers=self._headers())
+        try:
+            answer = session.send(request.prepare())
+        except (ConnectionError, HTTPClientError) as exc:
+            raise AuthUnavailable(
+                f"The user pool's domain cannot be reached at {url}; check the network, the proxy "
+                "settings and `oauth_domain`."
+            ) from exc
+        finally:
+            session.close()
+        self._clock.observe(answer.headers.get("date", ""))
+        return int(answer.status_code), bytes(answer.content)
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        secret = self._profile.client_secret
+        if secret:
+            pair = f"{self._profile.client_id}:{secret}".encode()
+            headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+        return headers
+
+
 def _refusal(operation: str, answer: Answer) -> Refusal:
     error, metadata = answer.get("Error", {}), answer.get("ResponseMetadata", {})
     return Refusal(
@@ -104,13 +156,22 @@ def _refusal(operation: str, answer: Answer) -> Refusal:
 
 
 # botocore has no types: its client is Any.
-def _client(service: str, region: str, endpoint: str, ca_bundle: str) -> Any:  # noqa: ANN401 - see above
+def signed_client(service: ServiceName, profile: Profile, keys: Keys) -> Any:  # noqa: ANN401 - see above
+    """Return a botocore client that signs with *keys*. Raises ConfigError."""
+    region = profile.identity_pool_region or profile.s3_region
+    endpoint = profile.endpoint(_ENDPOINT_KEYS[service])
+    return _client(service, region, endpoint, profile.ca_bundle, keys)
+
+
+def _client(
+    service: str, region: str, endpoint: str, ca_bundle: str, keys: Keys | None = None
+) -> Any:  # noqa: ANN401 - see above
     from botocore import UNSIGNED  # noqa: PLC0415 - see the module's text
     from botocore.config import Config  # noqa: PLC0415 - see the module's text
     from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - see the module's text
 
     config = Config(
-        signature_version=UNSIGNED,
+        signature_version=None if keys else UNSIGNED,
         connect_timeout=_CONNECT_SECONDS,
         read_timeout=_READ_SECONDS,
         retries={"mode": "standard", "total_max_attempts": _TRIES},
@@ -123,6 +184,9 @@ def _client(service: str, region: str, endpoint: str, ca_bundle: str) -> Any:  #
             endpoint_url=endpoint or None,
             verify=_verify(ca_bundle),
             config=config,
+            aws_access_key_id=keys.access_key if keys else None,
+            aws_secret_access_key=keys.secret_key if keys else None,
+            aws_session_token=keys.token if keys else None,
         )
     except (BotoCoreError, ValueError) as exc:
         raise ConfigError(

@@ -27,10 +27,21 @@ def stored_tokens(store: TokenStore, profile: Profile) -> TokenSet:
     tokens, name = store.load(), profile.name
     if tokens is None:
         raise LoginRequired(f"You are not signed in; run `cognitofs login --profile {name}`.")
+    if tokens.is_guest:
+        return _guest(tokens, profile)
     if (tokens.user_pool_id, tokens.client_id) != (profile.user_pool_id, profile.client_id):
         raise LoginRequired(
             f"Profile {name!r} names another user pool or app client than the one you signed "
             f"in to; run `cognitofs login --profile {name}`."
+        )
+    return tokens
+
+
+def _guest(tokens: TokenSet, profile: Profile) -> TokenSet:
+    if tokens.identity_pool_id != profile.identity_pool_id:
+        raise LoginRequired(
+            f"Profile {profile.name!r} names another identity pool than the one whose guest you "
+            f"are; name that one again, or give the guest up with `cognitofs logout --purge`."
         )
     return tokens
 
@@ -61,9 +72,9 @@ class TokenSource:
                 return tokens
             raise
 
-    def renew(self, rejected: TokenSet) -> TokenSet:
-        """Return other tokens than *rejected*, which the identity pool refused as too old."""
-        return self._renewed(rejected.id_token)
+    def renew(self, rejected_id_token: str) -> TokenSet:
+        """Return other tokens than those with this one, which the pool refused as too old."""
+        return self._renewed(rejected_id_token)
 
     def remember_identity(self, tokens: TokenSet, identity_id: str) -> None:
         """Keep *identity_id* with the sign-in that it was found with, if that is still there."""
@@ -119,13 +130,22 @@ class TokenSource:
     def _parameters(self, tokens: TokenSet) -> Mapping[str, object]:
         secret = self._profile.client_secret
         own = {"ClientSecret": secret} if secret else {}
-        return {"ClientId": self._profile.client_id, "RefreshToken": tokens.refresh_token, **own}
+        # Without it a pool that remembers devices ends the sign-in after an hour.
+        device = {"DeviceKey": tokens.device_key} if tokens.device_key else {}
+        return {
+            "ClientId": self._profile.client_id,
+            "RefreshToken": tokens.refresh_token,
+            **own,
+            **device,
+        }
 
     def _old_parameters(self, tokens: TokenSet) -> Mapping[str, object]:
         client, secret = self._profile.client_id, self._profile.client_secret
         parameters = {"REFRESH_TOKEN": tokens.refresh_token}
         if secret:
             parameters["SECRET_HASH"] = srp.secret_hash(tokens.username, client, secret)
+        if tokens.device_key:
+            parameters["DEVICE_KEY"] = tokens.device_key
         return {
             "ClientId": client,
             "AuthFlow": "REFRESH_TOKEN_AUTH",

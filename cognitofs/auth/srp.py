@@ -93,8 +93,7 @@ class SrpClient:
         u = hashed(padded(self._public), padded(server))
         if server % N == 0 or u == 0:
             raise _not_srp()
-        inner = hashlib.sha256(f"{identity}:{password}".encode()).digest()
-        x = hashed(salted, inner)
+        x = _private_key(identity, password, salted)
         shared = pow((server - K * pow(G, x, N)) % N, self._a + u * x, N)
         pseudorandom = hmac.digest(padded(u), padded(shared), "sha256")
         return hmac.digest(pseudorandom, b"Caldera Derived Key\x01", "sha256")[:16]
@@ -106,20 +105,52 @@ class SrpClient:
 
         *challenge* are the ChallengeParameters. Raises SignInRefused when they are not SRP's.
         """
+        pool, user = pool_id.partition("_")[2], challenge.get("USER_ID_FOR_SRP", "")
+        if not user:
+            raise _not_srp()
+        return self._proof((pool, user), password, challenge, now)
+
+    def device_verifier(
+        self, device: "DeviceName", password: str, challenge: Mapping[str, str], now: datetime
+    ) -> dict[str, str]:
+        """Return the proof for DEVICE_PASSWORD_VERIFIER; as `password_verifier`."""
+        return self._proof(device, password, challenge, now)
+
+    def _proof(
+        self, who: "DeviceName", password: str, challenge: Mapping[str, str], now: datetime
+    ) -> dict[str, str]:
         try:
-            user, block = challenge["USER_ID_FOR_SRP"], challenge["SECRET_BLOCK"]
-            salt, srp_b = challenge["SALT"], challenge["SRP_B"]
+            block, salt, srp_b = (challenge[k] for k in ("SECRET_BLOCK", "SALT", "SRP_B"))
             sealed = base64.b64decode(block)
         except (KeyError, binascii.Error) as exc:
             raise _not_srp() from exc
-        pool, when = pool_id.partition("_")[2], timestamp(now)
-        key = self.session_key(pool + user, password, salt, srp_b)
-        proof = hmac.digest(key, (pool + user).encode() + sealed + when.encode(), "sha256")
+        name, when = "".join(who), timestamp(now)
+        key = self.session_key(name, password, salt, srp_b)
+        proof = hmac.digest(key, name.encode() + sealed + when.encode(), "sha256")
         return {
             "TIMESTAMP": when,
             "PASSWORD_CLAIM_SECRET_BLOCK": block,
             "PASSWORD_CLAIM_SIGNATURE": base64.b64encode(proof).decode(),
         }
+
+
+DeviceName = tuple[str, str]
+"""The two halves of the name that a proof is for: pool and user, or device group and device."""
+
+
+def device_verifier_config(device: DeviceName, password: str) -> dict[str, str]:
+    """Return DeviceSecretVerifierConfig of ConfirmDevice: what proves *password* later on."""
+    salt = padded(secrets.randbits(128))
+    x = _private_key("".join(device), password, salt)
+    verifier = padded(pow(G, x, N))
+    return {
+        "Salt": base64.b64encode(salt).decode(),
+        "PasswordVerifier": base64.b64encode(verifier).decode(),
+    }
+
+
+def _private_key(identity: str, password: str, salt: bytes) -> int:
+    return hashed(salt, hashlib.sha256(f"{identity}:{password}".encode()).digest())
 
 
 def _not_srp() -> SignInRefused:

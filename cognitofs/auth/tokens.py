@@ -1,6 +1,7 @@
 """TokenSet and TokenStore: the sign-in of one profile, in memory and on disk.
 
-Owns the token file `tokens.json` in the profile's state directory, its lock and its permissions.
+Owns the token file `tokens.json` in the profile's state directory, its lock and its permissions;
+with a vault (`vault.py`) the refresh token and the device's password are there instead.
 Does not call Cognito: renewing is `refresh.py`.
 
 INVARIANT: the file is replaced whole and synced before `save` returns, has mode 0600 in a
@@ -16,10 +17,13 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from cognitofs.auth.devices import Device
+from cognitofs.auth.vault import Vault
+from cognitofs.config import Profile
 from cognitofs.errors import (
     AuthUnavailable,
     ConfigError,
@@ -39,7 +43,9 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 class TokenSet:
     """One sign-in. Times are seconds since the epoch by the server's clock.
 
-    `identity_id` is what the identity pool last named this login, "" before it was asked.
+    `identity_id` is what the identity pool last named this login, "" before it was asked;
+    `login_name` what the person typed (an e-mail address, say); the device is "" where the pool
+    remembers none. A guest has no tokens, only the identity: whoever knows it is the guest.
     """
 
     id_token: str = field(repr=False)
@@ -53,10 +59,36 @@ class TokenSet:
     user_pool_id: str
     client_id: str
     identity_id: str = ""
+    identity_pool_id: str = ""
+    login_name: str = ""
+    device_key: str = ""
+    device_group_key: str = ""
+    device_password: str = field(default="", repr=False)
+
+    @property
+    def is_guest(self) -> bool:
+        """Whether nobody signed in: the identity pool's guest."""
+        return not self.id_token
+
+    @property
+    def device(self) -> Device | None:
+        """The machine at hand as the user pool knows it."""
+        if not self.device_key:
+            return None
+        return Device(self.device_key, self.device_group_key, self.device_password)
+
+    def ends_at(self, validity: float) -> float | None:
+        """When the sign-in ends if refresh tokens live for *validity*; None: by itself never.
+
+        Renewing does not move it: a rotated refresh token keeps the end of the first one.
+        """
+        return self.signed_in_at + validity if self.refresh_token else None
 
     def is_fresh(self, now: float) -> bool:
         """Whether the id token will live for a while: 5 minutes, or a quarter of its life."""
-        return now < self.expires_at - min(300.0, (self.expires_at - self.issued_at) / 4)
+        return self.is_guest or now < self.expires_at - min(
+            300.0, (self.expires_at - self.issued_at) / 4
+        )
 
 
 def claims_of(token: str) -> Mapping[str, Any]:
@@ -74,6 +106,47 @@ def claims_of(token: str) -> Mapping[str, Any]:
     return claims
 
 
+def token_set(
+    result: Mapping[str, Any], profile: Profile, typed: str, now: float, device: Device | None
+) -> TokenSet:
+    """Return the sign-in that an AuthenticationResult begins at *now*. Raises SignInRefused."""
+    claims = claims_of(result["IdToken"])
+    return TokenSet(
+        id_token=result["IdToken"],
+        access_token=result["AccessToken"],
+        refresh_token=result.get("RefreshToken", ""),
+        sub=str(claims.get("sub", "")),
+        username=str(claims.get("cognito:username") or typed),
+        issued_at=float(claims.get("iat", now)),
+        expires_at=float(claims["exp"]),
+        signed_in_at=now,
+        user_pool_id=profile.user_pool_id,
+        client_id=profile.client_id,
+        login_name=typed,
+        device_key=device.key if device else "",
+        device_group_key=device.group_key if device else "",
+        device_password=device.password if device else "",
+    )
+
+
+def guest(identity_id: str, profile: Profile, now: float) -> TokenSet:
+    """Return the sign-in of a guest."""
+    return TokenSet(
+        id_token="",
+        access_token="",
+        refresh_token="",
+        sub="",
+        username="",
+        issued_at=now,
+        expires_at=now,
+        signed_in_at=now,
+        user_pool_id="",
+        client_id="",
+        identity_id=identity_id,
+        identity_pool_id=profile.identity_pool_id,
+    )
+
+
 def _unreadable() -> SignInRefused:
     return SignInRefused(
         "The user pool sent a token that cannot be read; check the endpoints of the profile."
@@ -89,11 +162,25 @@ def _typed(tokens: TokenSet) -> TokenSet:
     return tokens
 
 
+def _with_secrets(tokens: TokenSet, secrets: Mapping[str, str]) -> TokenSet:
+    return replace(
+        tokens,
+        refresh_token=secrets.get("refresh_token", ""),
+        device_password=secrets.get("device_password", ""),
+    )
+
+
 class TokenStore:
     """The token file of one profile. Safe across threads and processes inside `locked`."""
 
-    def __init__(self, directory: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._directory = directory
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        vault: Vault | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._directory, self._vault = directory, vault
         self._path = directory / "tokens.json"
         self._clock = clock
 
@@ -126,10 +213,20 @@ class TokenStore:
             with os.fdopen(fd, "rb") as file:
                 self._check(os.fstat(file.fileno()))
                 content = file.read()
-        return self._decoded(content)
+        tokens = self._decoded(content)
+        return _with_secrets(tokens, self._vault.load()) if self._vault else tokens
 
     def save(self, tokens: TokenSet) -> None:
         """Replace the sign-in; it is on disk when this returns. Raises SpoolDamaged."""
+        if self._vault:
+            # First: a file without its refresh token would end the sign-in.
+            self._vault.save(
+                {
+                    "refresh_token": tokens.refresh_token,
+                    "device_password": tokens.device_password,
+                }
+            )
+            tokens = _with_secrets(tokens, {})
         content = json.dumps({"version": _VERSION, **asdict(tokens)}).encode()
         with self._translating("written"):
             self._prepare()
@@ -137,6 +234,8 @@ class TokenStore:
 
     def remove(self) -> None:
         """Forget the sign-in; none is no error. Raises SpoolDamaged."""
+        if self._vault:
+            self._vault.save({})
         with self._translating("removed"):
             self._path.unlink(missing_ok=True)
             if self._directory.is_dir():

@@ -127,6 +127,27 @@ _ROWS: tuple[tuple[str, str, ErrorClass, str], ...] = (
     ),
     (
         "NotAuthorizedException",
+        "Logins don't match",
+        ConfigError,
+        "The identity kept here belongs to another login; run `cognitofs logout`, then "
+        "`cognitofs login`.",
+    ),
+    (
+        "NotAuthorizedException",
+        "Access to Identity",
+        ConfigError,
+        "The identity kept here belongs to another login; run `cognitofs logout`, then "
+        "`cognitofs login`.",
+    ),
+    (
+        "NotAuthorizedException",
+        "Basic (classic) flow is not enabled",
+        ConfigError,
+        "The identity pool does not allow the classic flow that `role_arn` asks for; remove "
+        "`role_arn`, or ask your administrator to allow it.",
+    ),
+    (
+        "NotAuthorizedException",
         "Invalid session",
         WrongCredentials,
         "The sign-in took too long and was ended by Cognito; start again.",
@@ -160,8 +181,8 @@ _ROWS: tuple[tuple[str, str, ErrorClass, str], ...] = (
         "PasswordResetRequiredException",
         "",
         SignInRefused,
-        "Your administrator asks for a new password; reset it in the application, then sign "
-        "in again.",
+        "Your administrator asks for a new password; set one with "
+        "`cognitofs login --forgot-password`.",
     ),
     (
         "InvalidPasswordException",
@@ -187,8 +208,8 @@ _ROWS: tuple[tuple[str, str, ErrorClass, str], ...] = (
         "InvalidParameterException",
         "flow not enabled",
         ConfigError,
-        "The app client does not allow this way to sign in; ask your administrator to enable "
-        "ALLOW_USER_SRP_AUTH on it.",
+        "The app client does not allow this way to sign in ({text}); ask your administrator to "
+        "enable ALLOW_{flow} on it, or try `cognitofs login --browser`.",
     ),
     (
         "InvalidParameterException",
@@ -241,6 +262,56 @@ _ROWS: tuple[tuple[str, str, ErrorClass, str], ...] = (
         "The user pool's own check failed: {text}; tell your administrator.",
     ),
     (
+        "AccessDenied",
+        "",
+        ConfigError,
+        "AWS does not let this login take the role ({text}); check `role_arn`, and ask your "
+        "administrator for the role's trust policy.",
+    ),
+    (
+        "ExpiredTokenException",
+        "",
+        AuthUnavailable,
+        "AWS calls the sign-in's token too old; it is renewed by itself, else check the clock.",
+    ),
+    (
+        "InvalidIdentityToken",
+        "",
+        ConfigError,
+        "AWS does not accept the login's token for the role ({text}); ask your administrator for "
+        "the role's trust policy.",
+    ),
+    (
+        "DeveloperUserAlreadyRegisteredException",
+        "",
+        SignInRefused,
+        "This user is already registered with another identity; ask your administrator.",
+    ),
+    (
+        "CodeDeliveryFailureException",
+        "",
+        SignInRefused,
+        "Cognito could not send the code: {text}; ask your administrator.",
+    ),
+    (
+        "TooManyFailedAttemptsException",
+        "",
+        SignInRefused,
+        "There were too many wrong codes; wait some minutes before you try again.",
+    ),
+    (
+        "MFAMethodNotFoundException",
+        "",
+        SignInRefused,
+        "Your account has no such second factor; set one up in the application.",
+    ),
+    (
+        "SoftwareTokenMFANotFoundException",
+        "",
+        SignInRefused,
+        "Your account has no authenticator app; set one up in the application.",
+    ),
+    (
         "OperationNotEnabledException",
         "",
         ConfigError,
@@ -272,11 +343,17 @@ def sign_in_error(refusal: Refusal) -> SignInError | ConfigError:
         )
     for code, words, error, sentence in _ROWS:
         if refusal.code == code and words in refusal.message:
-            return error(sentence.format(text=quoted(refusal.message)))
+            text = quoted(refusal.message)
+            return error(sentence.format(text=text, flow=_flow_in(text)))
     return SignInRefused(
         f"Cognito refused {refusal.operation} with {refusal.code}: {quoted(refusal.message)}; "
         "ask your administrator."
     )
+
+
+def _flow_in(text: str) -> str:
+    """Return the flow that a message names ("USER_SRP_AUTH flow not enabled for this client")."""
+    return next((word for word in text.split() if word.endswith("_AUTH")), "USER_SRP_AUTH")
 
 
 def refresh_error(refusal: Refusal) -> SignInError | ConfigError:

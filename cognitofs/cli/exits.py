@@ -12,6 +12,7 @@ from cognitofs.errors import (
     MountpointBusy,
     MountpointUnusable,
     Stalled,
+    UnsentFiles,
     WrongCredentials,
     WrongIdentity,
 )
@@ -38,6 +39,7 @@ _BY_CLASS: tuple[tuple[type[CognitoFSError], Exit], ...] = (
     (WrongCredentials, Exit.NOT_SIGNED_IN),
     # What stalls goes on behind the command: the bytes are kept and still to be sent.
     (Stalled, Exit.DATA_PENDING),
+    (UnsentFiles, Exit.DATA_PENDING),
     (MountpointBusy, Exit.BUSY),
     (WrongIdentity, Exit.ANOTHER_IDENTITY),
 )

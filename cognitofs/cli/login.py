@@ -1,21 +1,22 @@
-"""`cognitofs login`, `logout` and `whoami`: who is signed in, from the first minute to the last.
+"""`cognitofs login`: sign in, in each of the ways that Cognito knows.
 
-Owns the dialogue and the words. The sign-in itself is `auth/account.py`.
+Owns the dialogue and the words. The sign-in itself is `auth/account.py` and `auth/browser.py`.
 """
 
-import json
+import os
 import sys
-from datetime import UTC, datetime
-from typing import Annotated
+import webbrowser
+from typing import Annotated, get_args
 
 import typer
 
 from cognitofs.auth import account
-from cognitofs.auth.account import Account
+from cognitofs.auth.account import Account, Way
+from cognitofs.auth.clock import ServerClock
+from cognitofs.auth.signin import Flow
 from cognitofs.auth.tokens import TokenSet
 from cognitofs.cli.options import (
     ConfigOption,
-    JsonOption,
     ProfileOption,
     StateDirOption,
     absolute,
@@ -23,7 +24,8 @@ from cognitofs.cli.options import (
 from cognitofs.cli.output import complain, say
 from cognitofs.cli.prompters import LinesPrompter, TerminalPrompter, is_terminal
 from cognitofs.config import require_sign_in
-from cognitofs.errors import AuthUnavailable, ConfigError, WrongCredentials
+from cognitofs.configfile import write_profile
+from cognitofs.errors import ConfigError, WrongCredentials
 from cognitofs.settings import Settings, load_settings
 
 _TRIES = 3
@@ -42,6 +44,42 @@ def login(
             "asked (new password, code) from the next ones.",
         ),
     ] = False,
+    flow: Annotated[
+        str | None,
+        typer.Option(
+            "--flow",
+            metavar="srp|password|choice",
+            help="How the password is proved: never sent (srp, the default), sent, or as the pool "
+            "offers.",
+        ),
+    ] = None,
+    browser: Annotated[
+        bool | None,
+        typer.Option(
+            "--browser/--no-browser",
+            help="Sign in on the application's own page: in a browser here, or (--no-browser) in "
+            "one anywhere, by pasting the address that it ends at.",
+        ),
+    ] = None,
+    guest: Annotated[bool, typer.Option("--guest", help="Be a guest, without an account.")] = False,
+    forgot_password: Annotated[
+        bool,
+        typer.Option("--forgot-password", help="Set a new password with a code from Cognito."),
+    ] = False,
+    remember_device: Annotated[
+        bool,
+        typer.Option(
+            "--remember-device",
+            help="Ask for no second factor on this machine again, where the pool allows that.",
+        ),
+    ] = False,
+    keyring: Annotated[
+        bool | None,
+        typer.Option(
+            "--keyring/--no-keyring",
+            help="Keep the sign-in's secrets in the desktop's keyring; noted in the profile.",
+        ),
+    ] = None,
     profile: ProfileOption = None,
     config: ConfigOption = None,
     state_dir: StateDirOption = None,
@@ -52,33 +90,139 @@ def login(
 
       cognitofs login
 
+      cognitofs login --browser
+
       cognitofs login --username alice --password-stdin < password-file
     """
-    settings = load_settings(profile, config, {"state_dir": absolute(state_dir)})
+    given = {"state_dir": absolute(state_dir), "keyring": keyring, "sign_in": _way(flow, guest)}
+    settings = load_settings(profile, config, given)
     require_sign_in(settings.profile)
+    _require_one_way(flow=flow, browser=browser, guest=guest, password_stdin=password_stdin)
+    way = settings.profile.sign_in
+    if way == "guest":
+        _as_guest(settings)
+    elif browser is not None or (way == "browser" and not password_stdin):
+        _with_browser(settings, is_here=browser is not False)
+    else:
+        _with_password(settings, username, password_stdin, forgot_password, remember_device)
+    if keyring is not None:
+        # Mounts and later commands look where the profile says.
+        write_profile(settings.source, settings.profile.name, {"keyring": keyring})
+    _show(account.open_account(settings.profile, settings.state))
+
+
+def _way(flow: str | None, guest: bool) -> str | None:
+    if flow is not None and flow not in get_args(Flow):
+        raise ConfigError(f"--flow takes {', '.join(get_args(Flow))}, not {flow!r}; correct it.")
+    return "guest" if guest else flow
+
+
+def _require_one_way(
+    *, flow: str | None, browser: bool | None, guest: bool, password_stdin: bool
+) -> None:
+    given = [
+        name
+        for name, is_given in (
+            ("--guest", guest),
+            ("--browser or --no-browser", browser is not None),
+            ("--flow or --password-stdin", flow is not None or password_stdin),
+        )
+        if is_given
+    ]
+    if len(given) > 1:
+        raise ConfigError(f"{given[0]} and {given[1]} are two ways to sign in; choose one.")
+
+
+# -- the ways --------------------------------------------------------------------------------------
+
+
+def _as_guest(settings: Settings) -> None:
+    if settings.profile.user_pool_id and not _is_guest_profile(settings):
+        complain("This profile has a user pool; as a guest you get files of your own.")
+    tokens = account.sign_in_as_guest(settings.profile, settings.state)
+    complain(
+        f"A guest has no password: the identity {tokens.identity_id}, kept in {settings.state}, is "
+        "all that leads to the files. Whoever loses it loses them; whoever copies it has them."
+    )
+
+
+def _is_guest_profile(settings: Settings) -> bool:
+    name, source = settings.profile.name, settings.source
+    return source.exists() and load_settings(name, source).profile.sign_in == "guest"
+
+
+def _with_browser(settings: Settings, *, is_here: bool) -> None:
+    # OAuth is for those who use it: it costs an HTTP server's import.
+    from cognitofs.auth.browser import HostedLogin  # noqa: PLC0415 - see above
+
+    clock, store = ServerClock(), account.token_store(settings.profile, settings.state)
+    account.require_no_guest(store)
+    hosted = HostedLogin(settings.profile, clock)
+    tokens = hosted.through_browser(_open) if is_here else hosted.through_paste(_pasted)
+    account.keep(store, tokens, clock)
+
+
+def _open(url: str) -> None:
+    """Open *url* if there is a browser to open; say it in any case."""
+    graphical = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    # A text browser would take the terminal over.
+    is_opened = any(os.environ.get(name) for name in graphical) and webbrowser.open(url)
+    complain("Your browser opens." if is_opened else "Open this address in a browser here.")
+    # On a line of its own, unwrapped: it is to be clicked or copied.
+    sys.stderr.write(f"\n{url}\n\n")
+    sys.stderr.flush()
+
+
+def _pasted(url: str) -> str:
+    complain("Open this address in a browser anywhere, and sign in there:")
+    sys.stderr.write(f"\n{url}\n\n")
+    complain("The browser then shows a page that does not load. Paste its whole address here:")
+    line = sys.stdin.readline()
+    if not line:
+        raise ConfigError("No address was pasted; run the command again in a terminal.")
+    return line
+
+
+def _with_password(
+    settings: Settings,
+    username: str | None,
+    password_stdin: bool,
+    forgot_password: bool,
+    remember_device: bool,
+) -> None:
+    flow: Flow = "srp"
+    if settings.profile.sign_in in get_args(Flow):
+        flow = settings.profile.sign_in  # type: ignore[assignment]
     if password_stdin:
-        _with_lines(settings, username)
+        # Who asks a script would wait for ever: the password is what it has.
+        way = Way(flow, "PASSWORD_SRP" if flow == "choice" else "", remember_device)
+        _with_lines(settings, username, way)
     elif is_terminal():
-        _with_dialogue(settings, username)
+        _with_dialogue(settings, username, Way(flow, "", remember_device), forgot_password)
     else:
         raise ConfigError(
             "There is no terminal to ask for a password; use --password-stdin with --username."
         )
-    _show(account.open_account(settings.profile, settings.state))
 
 
-def _with_lines(settings: Settings, username: str | None) -> None:
+def _with_lines(settings: Settings, username: str | None, way: Way) -> None:
     if not username:
         raise ConfigError("--password-stdin needs to know whose password it is; add --username.")
-    account.sign_in(settings.profile, settings.state, username, LinesPrompter(sys.stdin))
+    lines = LinesPrompter(sys.stdin)
+    account.sign_in(settings.profile, settings.state, username, lines, way=way)
 
 
-def _with_dialogue(settings: Settings, username: str | None) -> TokenSet:
+def _with_dialogue(
+    settings: Settings, username: str | None, way: Way, forgot_password: bool
+) -> TokenSet:
     name = username or typer.prompt("User name", err=True)
     prompter = TerminalPrompter()
+    if forgot_password:
+        account.forget_password(settings.profile, name, prompter)
+        complain("The new password is set; sign in with it.")
     for left in range(_TRIES - 1, -1, -1):
         try:
-            return account.sign_in(settings.profile, settings.state, name, prompter)
+            return account.sign_in(settings.profile, settings.state, name, prompter, way=way)
         except WrongCredentials as exc:
             if not left:
                 raise
@@ -87,107 +231,10 @@ def _with_dialogue(settings: Settings, username: str | None) -> TokenSet:
 
 
 def _show(found: Account) -> None:
-    say(f"Signed in as {found.username} ({found.identity_id}).")
+    say(f"Signed in as {found.who} ({found.identity_id}).")
     if found.profile.bucket:
         say(f"Your files are at {found.s3_uri}")
-    say("The sign-in is renewed by itself until Cognito or `cognitofs logout` ends it.")
+    if not found.is_guest:
+        say("The sign-in is renewed by itself until Cognito or `cognitofs logout` ends it.")
     option = "" if found.profile.name == "default" else f" --profile {found.profile.name}"
     say(f"Mount them with: cognitofs mount DIRECTORY{option}")
-
-
-def logout(
-    *,
-    profile: ProfileOption = None,
-    config: ConfigOption = None,
-    state_dir: StateDirOption = None,
-) -> None:
-    """End your sign-in here and at Cognito. Unsent files are kept.
-
-    Keys that were issued before stay good for up to an hour.
-    """
-    settings = load_settings(profile, config, {"state_dir": absolute(state_dir)})
-    require_sign_in(settings.profile)
-    problem = account.sign_out(settings.profile, settings.state)
-    say(f"Signed out of profile {settings.profile.name}.")
-    if problem is not None:
-        complain(
-            "The sign-in is forgotten here, but could not be revoked at Cognito and ends there "
-            f"by itself: {problem}"
-        )
-
-
-def whoami(
-    *,
-    as_json: JsonOption = False,
-    profile: ProfileOption = None,
-    config: ConfigOption = None,
-    state_dir: StateDirOption = None,
-) -> None:
-    """Show who is signed in and where the files are. Asks Cognito whether it still holds.
-
-    Exit code 3: not signed in.
-    """
-    settings = load_settings(profile, config, {"state_dir": absolute(state_dir)})
-    try:
-        found = account.open_account(settings.profile, settings.state)
-    except AuthUnavailable as exc:
-        if settings.profile.credential_process:
-            raise
-        _show_stored(settings, exc, as_json=as_json)
-    else:
-        _show_json(found) if as_json else _show_account(found)
-
-
-def _show_account(found: Account) -> None:
-    who = found.username or "the credential process"
-    identity = f" ({found.identity_id})" if found.identity_id else ""
-    say(f"{who}{identity}, profile {found.profile.name}")
-    if found.profile.bucket:
-        say(f"files:      {found.s3_uri}")
-    if found.signed_in_at:
-        say(f"signed in:  {_time(found.signed_in_at)}")
-    if found.expires_at:
-        say(f"keys until: {_time(found.expires_at)}, renewed by themselves")
-
-
-def _show_json(found: Account) -> None:
-    document = {
-        "profile": found.profile.name,
-        "username": found.username,
-        "sub": found.sub,
-        "identity_id": found.identity_id,
-        "bucket": found.profile.bucket,
-        "root": found.root,
-        "signed_in_at": _time(found.signed_in_at),
-        "keys_expire_at": _time(found.expires_at),
-        "checked": True,
-    }
-    say(json.dumps(document, indent=2))
-
-
-def _show_stored(settings: Settings, problem: AuthUnavailable, *, as_json: bool) -> None:
-    """Show what is kept here, since Cognito cannot be asked."""
-    tokens = account.stored_sign_in(settings.profile, settings.state)
-    if as_json:
-        document = {
-            "profile": settings.profile.name,
-            "username": tokens.username,
-            "sub": tokens.sub,
-            "identity_id": tokens.identity_id,
-            "bucket": settings.profile.bucket,
-            "root": None,
-            "signed_in_at": _time(tokens.signed_in_at),
-            "keys_expire_at": None,
-            "checked": False,
-        }
-        say(json.dumps(document, indent=2))
-    else:
-        say(f"{tokens.username} ({tokens.identity_id}), profile {settings.profile.name}")
-    complain(f"Whether the sign-in still holds is not known: {problem}")
-
-
-def _time(seconds: float | None) -> str | None:
-    """Return a time in ISO 8601, UTC, in whole seconds; None for none."""
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

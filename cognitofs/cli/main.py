@@ -19,7 +19,8 @@ from cognitofs.cli.credentials import credentials
 from cognitofs.cli.doctor import doctor
 from cognitofs.cli.execute import execute
 from cognitofs.cli.exits import Exit, exit_code
-from cognitofs.cli.login import login, logout, whoami
+from cognitofs.cli.login import login
+from cognitofs.cli.logout import logout
 from cognitofs.cli.mount import mount
 from cognitofs.cli.output import complain, say
 from cognitofs.cli.policy import policy
@@ -27,6 +28,7 @@ from cognitofs.cli.status import status
 from cognitofs.cli.sync import sync
 from cognitofs.cli.umount import umount
 from cognitofs.cli.version import version
+from cognitofs.cli.whoami import whoami
 from cognitofs.config import MountOptions
 from cognitofs.errors import CognitoFSError
 

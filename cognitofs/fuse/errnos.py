@@ -65,6 +65,7 @@ ERRNOS: dict[type[BaseException], int] = {
     errors.SpoolFull: errno.ENOSPC,
     errors.SpoolDamaged: errno.EIO,
     errors.JournalTooNew: errno.EIO,
+    errors.UnsentFiles: errno.EBUSY,
     errors.Stalled: errno.EIO,
     errors.MountError: errno.EIO,
     errors.MountpointBusy: errno.EBUSY,

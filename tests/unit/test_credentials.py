@@ -11,7 +11,8 @@ import pytest
 
 from cognitofs.auth.account import open_account
 from cognitofs.auth.credentials import CognitoCredentials, Held, Need
-from cognitofs.auth.identity import Grant, ProcessIdentity
+from cognitofs.auth.identity import Grant
+from cognitofs.auth.process import ProcessIdentity
 from cognitofs.config import Profile
 from cognitofs.errors import AuthUnavailable, ConfigError, LoginRequired, WrongIdentity
 from cognitofs.store.keys import Keys
@@ -302,7 +303,7 @@ def test_no_shell_reads_the_command(tmp_path):
         ("false", AuthUnavailable, "failed with status 1"),
         ("/nonexistent/command", ConfigError, "cannot be run"),
         ("echo hush", ConfigError, "no JSON"),
-        ("echo '[]'", ConfigError, "Version"),
+        ("echo '[]'", ConfigError, "no JSON object"),
         ("echo '{\"Version\": 2}'", ConfigError, "Version"),
         (process(Version=1, AccessKeyId="A"), ConfigError, "no AccessKeyId and"),
         (process(**KEYS, Expiration="later"), ConfigError, "ISO 8601"),

@@ -107,7 +107,12 @@ def test_every_command_stands_in_the_readme_and_nothing_else_does():
 
 def test_every_flag_that_the_documents_name_exists():
     commands = typer.main.get_command(app).commands.values()
-    known = {flag for command in commands for option in command.params for flag in option.opts}
+    known = {
+        flag
+        for command in commands
+        for option in command.params
+        for flag in (*option.opts, *option.secondary_opts)
+    }
     scripts = {"--check", "--objects", "--stop", "--minutes", "--list", "--quick"}
     scripts |= {"--seed", "--rounds"}
     for path in DOCUMENTS:
@@ -119,7 +124,10 @@ def test_every_flag_that_the_documents_name_exists():
 def test_every_flag_that_the_help_names_exists():
     group = typer.main.get_command(app)
     known = {
-        flag for each in group.commands.values() for option in each.params for flag in option.opts
+        flag
+        for each in group.commands.values()
+        for option in each.params
+        for flag in (*option.opts, *option.secondary_opts)
     }
     for each in (group, *group.commands.values()):
         assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", each.help or "")) <= known | {"--help"}

@@ -72,6 +72,8 @@ GUESTS = {
     "pyfuse3": ("fuse/", "session.py"),
     "moto": ("demo/",),
     "json5": ("application/literals.py",),
+    "keyring": ("auth/vault.py",),
+    "segno": ("cli/prompters.py",),
 }
 
 
