@@ -19,6 +19,7 @@ from cognitofs import quantities
 from cognitofs.errors import ConfigError
 from cognitofs.quantities import GIB, MIB
 from cognitofs.rootprefix import STANDARD_ROOT, check_template
+from cognitofs.store.storage import StorageOptions
 
 DEFAULT_PROFILE = "default"
 Sync = Literal["close", "fsync", "local"]
@@ -335,3 +336,19 @@ class MountOptions:
     attributes: Literal["head", "list"] = field(
         default="head", metadata=_read_by(quantities.one_of("head", "list"))
     )
+    # How objects are kept; None leaves it to the bucket. Their meaning is `StorageOptions`'.
+    sse: str | None = field(default=None, metadata=_read_by(quantities.text))
+    sse_kms_key_id: str | None = field(default=None, metadata=_read_by(quantities.text))
+    bucket_key: bool = field(default=False, metadata=_read_by(quantities.switch))
+    storage_class: str | None = field(default=None, metadata=_read_by(quantities.text))
+    requester_pays: bool = field(default=False, metadata=_read_by(quantities.switch))
+    expected_bucket_owner: str | None = field(default=None, metadata=_read_by(quantities.text))
+
+    def __post_init__(self) -> None:
+        self.storage  # noqa: B018 - raises ConfigError for what S3 would refuse later
+
+    @property
+    def storage(self) -> StorageOptions:
+        """How objects are kept in the bucket. Raises ConfigError."""
+        given = {each.name: getattr(self, each.name) for each in fields(StorageOptions)}
+        return StorageOptions(**{name: value for name, value in given.items() if value})

@@ -206,6 +206,7 @@ def _store(mount: _Mount) -> S3Store:
         ca_bundle=profile.ca_bundle,
         max_transfers=options.max_transfers,
         max_metadata=METADATA_AT_ONCE,
+        storage=options.storage,
     )
     return S3Store(config, mount.account.credentials)
 

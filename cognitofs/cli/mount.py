@@ -116,6 +116,26 @@ def mount(
     log_level: Annotated[
         str | None, typer.Option(metavar="LEVEL", help="error, warning, info (default) or debug.")
     ] = None,
+    sse: Annotated[
+        str | None,
+        typer.Option(metavar="AES256|aws:kms|aws:kms:dsse", help="Encryption of what is written."),
+    ] = None,
+    sse_kms_key_id: Annotated[
+        str | None, typer.Option(metavar="KEY", help="The KMS key to encrypt with.")
+    ] = None,
+    bucket_key: Annotated[
+        bool | None, typer.Option("--bucket-key", help="Use a bucket key: fewer calls of KMS.")
+    ] = None,
+    storage_class: Annotated[
+        str | None, typer.Option(metavar="CLASS", help="Of what is written, such as STANDARD_IA.")
+    ] = None,
+    requester_pays: Annotated[
+        bool | None, typer.Option("--requester-pays", help="Pay for requests and transfer.")
+    ] = None,
+    expected_bucket_owner: Annotated[
+        str | None,
+        typer.Option(metavar="ACCOUNT", help="Refuse a bucket of another AWS account."),
+    ] = None,
     ready_fd: Annotated[int | None, typer.Option("--ready-fd", hidden=True)] = None,
 ) -> None:
     """Mount your files as a directory; returns when it answers.

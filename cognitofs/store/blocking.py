@@ -8,6 +8,7 @@ expired, in which case it did nothing.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from cognitofs.errors import (
@@ -36,6 +37,7 @@ from cognitofs.store.interface import (
 from cognitofs.store.keys import KeySource
 from cognitofs.store.receiving import check_received, check_sent, writing
 from cognitofs.store.requests import Request
+from cognitofs.store.storage import NOTHING_ASKED, StorageOptions
 from cognitofs.store.wire import Wire, WireAnswer
 
 _T = TypeVar("_T")
@@ -45,7 +47,14 @@ class BlockingStore:
     """The objects below *prefix* of *bucket*. Safe to use from many threads."""
 
     def __init__(
-        self, bucket: str, prefix: str, wire: Wire, keys: KeySource, *, now: Callable[[], float]
+        self,
+        bucket: str,
+        prefix: str,
+        wire: Wire,
+        keys: KeySource,
+        *,
+        now: Callable[[], float],
+        storage: StorageOptions = NOTHING_ASKED,
     ) -> None:
         """Ask nothing yet. Raises ConfigError when *prefix* cannot be one."""
         self._bucket = bucket
@@ -53,6 +62,7 @@ class BlockingStore:
         self._wire = wire
         self._keys = keys
         self._now = now
+        self._storage = storage
 
     def head(self, key: str) -> ObjectHead:
         """See `ObjectStore.head`."""
@@ -108,7 +118,7 @@ class BlockingStore:
 
         def receive(answer: WireAnswer) -> ObjectInfo:
             check_sent(key, checksum, answers.body_checksum(answer.headers))
-            return answers.stored(key, size_of(body), answer.headers)
+            return self._classed(answers.stored(key, size_of(body), answer.headers))
 
         return self._exchange(request, receive)
 
@@ -176,7 +186,7 @@ class BlockingStore:
             sent = request.headers.get(checksums.HEADER, "")
             check_sent(key, sent, answers.completed_checksum(body))
             size = sum(part.size for part in parts)
-            return answers.completed(key, size, answer.headers, body)
+            return self._classed(answers.completed(key, size, answer.headers, body))
 
         return self._exchange(request, receive)
 
@@ -263,9 +273,20 @@ class BlockingStore:
             return True
         return False
 
+    def _classed(self, info: ObjectInfo) -> ObjectInfo:
+        """Return *info* with the class it was stored as: the answers do not say it.
+
+        A later copy asks for the class of its source, else S3 makes it STANDARD.
+        """
+        asked = self._storage.storage_class
+        return replace(info, storage_class=asked) if asked not in ("", "STANDARD") else info
+
     def _exchange(self, request: Request, receive: Callable[[WireAnswer], _T]) -> _T:
         """Send *request*, with new keys once more if its keys had expired."""
         self._check_inside(request)
+        asked = self._storage.headers(request.operation)
+        if asked:
+            request = replace(request, headers={**asked, **request.headers})
         for is_last in (False, True):
             keys = self._keys.current()
             with self._wire.exchange(request, keys) as answer:

@@ -30,6 +30,7 @@ from cognitofs.store.interface import (
 from cognitofs.store.keys import KeySource
 from cognitofs.store.lanes import Lanes
 from cognitofs.store.requests import may_stand_in_xml
+from cognitofs.store.storage import NOTHING_ASKED, StorageOptions
 from cognitofs.store.wire import Wire
 
 DELETES_AT_ONCE = 64
@@ -56,6 +57,7 @@ class S3Config:
     max_metadata: int = 16
     patience: float = 20.0
     batch_deletes: bool = False
+    storage: StorageOptions = NOTHING_ASKED
 
 
 class S3Store:
@@ -93,7 +95,9 @@ class S3Store:
             ca_bundle=config.ca_bundle,
             now=now,
         )
-        self._blocking = BlockingStore(config.bucket, config.prefix, self._wire, keys, now=now)
+        self._blocking = BlockingStore(
+            config.bucket, config.prefix, self._wire, keys, now=now, storage=config.storage
+        )
 
     def close(self) -> None:
         """Close idle connections."""

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "fuse": {"fs", "tree", "store.interface"},
     "quantities": set(),
     "rootprefix": set(),
-    "config": {"quantities", "rootprefix"},
+    "config": {"quantities", "rootprefix", "store.storage"},
     "configfile": {"safefiles"},
     "application": {"rootprefix"},
     "policy": set(),
