@@ -4,7 +4,7 @@ Owns the prefix: `_absolute` makes every key that is sent, and `_exchange` lets 
 Owns what a refusal means for the call that met it. It knows neither trio nor repetition.
 
 INVARIANT: a request is sent once. It is sent again only after S3 has answered that the keys had
-expired, in which case it did nothing.
+expired or the date was wrong, in which case it did nothing.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,6 +22,7 @@ from cognitofs.errors import (
 )
 from cognitofs.store import answers, checksums, limits, requests, translate
 from cognitofs.store.bodies import blocks, size_of
+from cognitofs.store.clock import SigningClock
 from cognitofs.store.interface import (
     Body,
     Expect,
@@ -53,15 +54,18 @@ class BlockingStore:
         wire: Wire,
         keys: KeySource,
         *,
-        now: Callable[[], float],
+        clock: SigningClock,
         storage: StorageOptions = NOTHING_ASKED,
     ) -> None:
-        """Ask nothing yet. Raises ConfigError when *prefix* cannot be one."""
+        """Ask nothing yet; *clock* is the one *wire* signs by.
+
+        Raises ConfigError when *prefix* cannot be one.
+        """
         self._bucket = bucket
         self._prefix = _checked_prefix(prefix)
         self._wire = wire
         self._keys = keys
-        self._now = now
+        self._clock = clock
         self._storage = storage
 
     def head(self, key: str) -> ObjectHead:
@@ -245,7 +249,7 @@ class BlockingStore:
 
     def _refused_delete(self, key: str, code: str, message: str) -> CognitoFSError:
         refusal = translate.Refusal(200, code, message)
-        return translate.error_of(refusal, "DeleteObjects", key, now=self._now())
+        return translate.error_of(refusal, "DeleteObjects", key, now=self._clock.now())
 
     def _get(
         self, info: ObjectInfo, start: int, stop: int, receive: Callable[[WireAnswer], _T]
@@ -282,7 +286,7 @@ class BlockingStore:
         return replace(info, storage_class=asked) if asked not in ("", "STANDARD") else info
 
     def _exchange(self, request: Request, receive: Callable[[WireAnswer], _T]) -> _T:
-        """Send *request*, with new keys once more if its keys had expired."""
+        """Send *request*, once more with new keys or another date if those were refused."""
         self._check_inside(request)
         asked = self._storage.headers(request.operation)
         if asked:
@@ -293,12 +297,17 @@ class BlockingStore:
                 if 200 <= answer.status < 300:
                     return receive(answer)
                 refusal = translate.refusal_of(answer)
+            if not is_last and self._is_clock_corrected(refusal):
+                continue
             if not refusal.is_expired or (is_last and not refusal.code):
                 break
             self._keys.invalidate(keys.access_key)
             if is_last:
                 raise translate.still_expired(request.operation, self._shown(request))
         raise self._error(refusal, request)
+
+    def _is_clock_corrected(self, refusal: translate.Refusal) -> bool:
+        return refusal.may_be_skewed and self._clock.correct(refusal.date)
 
     def _document(self, request: Request) -> Callable[[WireAnswer], bytes]:
         """Return a reader of a body that may be an error although the status is 200.
@@ -317,7 +326,9 @@ class BlockingStore:
         return receive
 
     def _error(self, refusal: translate.Refusal, request: Request) -> CognitoFSError:
-        return translate.error_of(refusal, request.operation, self._shown(request), now=self._now())
+        return translate.error_of(
+            refusal, request.operation, self._shown(request), now=self._clock.now()
+        )
 
     def _absolute(self, key: str) -> str:
         limits.check_key(key, prefix=self._prefix)

@@ -14,6 +14,7 @@ from random import Random
 from cognitofs.errors import CognitoFSError
 from cognitofs.parallel import run_all
 from cognitofs.store.blocking import BlockingStore
+from cognitofs.store.clock import SigningClock
 from cognitofs.store.endpoints import endpoint_of
 from cognitofs.store.interface import (
     Body,
@@ -82,6 +83,7 @@ class S3Store:
             random=random,
         )
         self._batches = not config.endpoint_url or config.batch_deletes
+        clock = SigningClock(now)
         endpoint = endpoint_of(
             config.bucket,
             config.region,
@@ -93,10 +95,10 @@ class S3Store:
             endpoint,
             connections=config.max_transfers + config.max_metadata,
             ca_bundle=config.ca_bundle,
-            now=now,
+            now=clock.now,
         )
         self._blocking = BlockingStore(
-            config.bucket, config.prefix, self._wire, keys, now=now, storage=config.storage
+            config.bucket, config.prefix, self._wire, keys, clock=clock, storage=config.storage
         )
 
     def close(self) -> None:

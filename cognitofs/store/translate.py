@@ -106,6 +106,11 @@ class Refusal:
     date: int = 0
 
     @property
+    def may_be_skewed(self) -> bool:
+        """Whether S3 may have refused the date of the signature; to HEAD it does not say why."""
+        return self.code == "RequestTimeTooSkewed" or (self.status == 403 and not self.code)
+
+    @property
     def is_expired(self) -> bool:
         """Whether new keys may help; HEAD with expired keys is a bare 400."""
         return self.code in _EXPIRED or (self.status == 400 and not self.code)

@@ -36,6 +36,12 @@ class Bucket:
         """Put an object behind the mount's back."""
         self.client.put_object(Bucket=self.name, Key=self.root + path, Body=body)
 
+    def remove(self, below: str) -> None:
+        """Remove every object whose path begins with *below*, behind the mount's back."""
+        for path in self.paths(markers=True):
+            if path.startswith(below):
+                self.client.delete_object(Bucket=self.name, Key=self.root + path)
+
     def paths(self, *, markers: bool = False) -> set[str]:
         """Return what lies below the root; markers of directories end in a slash."""
         pages = self.client.get_paginator("list_objects_v2").paginate(

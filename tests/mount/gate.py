@@ -4,13 +4,15 @@ A profile's endpoint is the gate's URL, and bytes pass unchanged in both directi
 cover the Host header, which the server sees as it was signed). Every request is recorded with its
 size, so a test counts what was sent instead of guessing.
 
-Requests can be held (`hold`: the server does not hear of them until `release`), and the gate can be
-shut (`shut`: connections are refused and broken, as with a server that is down).
+Requests can be held (`hold`: the server does not hear of them until `release`) or slowed down
+(`slow`), and the gate can be shut (`shut`: connections are refused and broken, as with a server
+that is down).
 """
 
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -70,6 +72,7 @@ class Gate:
         self._changed = threading.Condition()
         self._held: Callable[[Request], bool] = lambda _: False
         self._holding = 0
+        self._delay = 0.0
         self._is_shut = False
         self._connections: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -109,6 +112,10 @@ class Gate:
         self.hold(lambda _: False)
         with self._changed:
             self._changed.notify_all()
+
+    def slow(self, seconds: float) -> None:
+        """Let each request that changes something wait so long before it goes on."""
+        self._delay = seconds
 
     def wait_held(self, count: int = 1) -> None:
         """Return when at least *count* requests are being held."""
@@ -187,14 +194,28 @@ class Gate:
         self, client: socket.socket, server: socket.socket, asking: BinaryIO, answering: BinaryIO
     ) -> bool:
         """Relay one request and its answer; False when the connection is over."""
-        head = _read_head(asking)
+        head = read_head(asking)
         if head is None:
             return False
         request = _parse(head)
+        if self._delay and request.method not in ("GET", "HEAD"):
+            time.sleep(self._delay)
         if not self._admit(request):
             return False
+        return self._serve(request, head, client, server, asking, answering)
+
+    def _serve(
+        self,
+        request: Request,
+        head: bytes,
+        client: socket.socket,
+        server: socket.socket,
+        asking: BinaryIO,
+        answering: BinaryIO,
+    ) -> bool:
+        """Relay an admitted request, of which the head was read, and its answer."""
         server.sendall(head)
-        for chunk in _body(asking, head):
+        for chunk in read_body(asking, head):
             server.sendall(chunk)
             request.sent += len(chunk)
         return self._answer(request, client, answering)
@@ -210,13 +231,13 @@ class Gate:
             return not self._is_shut
 
     def _answer(self, request: Request, client: socket.socket, answering: BinaryIO) -> bool:
-        head = _read_head(answering)
+        head = read_head(answering)
         if head is None:
             return False
         client.sendall(head)
         status = int(head.split(b" ", 2)[1])
         has_body = request.method != "HEAD" and status not in (204, 304)
-        for chunk in _body(answering, head) if has_body else ():
+        for chunk in read_body(answering, head) if has_body else ():
             client.sendall(chunk)
             request.received += len(chunk)
         with self._changed:
@@ -225,7 +246,7 @@ class Gate:
         return not re.search(rb"(?i)\r\nconnection: *close", head)
 
 
-def _read_head(stream: BinaryIO) -> bytes | None:
+def read_head(stream: BinaryIO) -> bytes | None:
     """Return the start line and headers, their end included; None at the end of the stream."""
     lines = []
     while line := stream.readline():
@@ -244,7 +265,7 @@ def _parse(head: bytes) -> Request:
     return Request(method, unquote(path), query, headers)
 
 
-def _body(stream: BinaryIO, head: bytes) -> Iterator[bytes]:
+def read_body(stream: BinaryIO, head: bytes) -> Iterator[bytes]:
     """Yield a body as it stands on the wire."""
     if re.search(rb"(?i)\r\ntransfer-encoding: *chunked", head):
         yield from _chunked(stream)

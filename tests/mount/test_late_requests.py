@@ -8,7 +8,7 @@ from typing import BinaryIO
 import pytest
 
 from tests.mount.conftest import new_bucket
-from tests.mount.gate import Gate, Request, _body, _read_head, is_commit
+from tests.mount.gate import Gate, Request, is_commit, read_body, read_head
 from tests.mount.mounted import MIB, is_fuse_usable, noise, until
 
 pytestmark = [
@@ -35,16 +35,16 @@ class SlowGate(Gate):
         return [request for request in self.requests() if is_commit(request)]
 
     def _pass_on(self, client, server, asking: BinaryIO, answering: BinaryIO) -> bool:
-        head = _read_head(asking)
+        head = read_head(asking)
         if head is None:
             return False
-        whole = io.BytesIO(head + b"".join(_body(asking, head)))
+        whole = io.BytesIO(head + b"".join(read_body(asking, head)))
         return super()._pass_on(client, server, whole, answering)
 
     def _answer(self, request, client, answering: BinaryIO) -> bool:
         if not self._loses(request):
             return super()._answer(request, client, answering)
-        head = _read_head(answering)
+        head = read_head(answering)
         with self._changed:
             request.status = int(head.split(b" ", 2)[1]) if head else 0
         return False

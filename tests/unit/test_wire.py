@@ -184,7 +184,38 @@ async def test_a_refusal_has_its_class_and_names_operation_and_key(status, body,
         assert "eu-west-2" in text
 
 
-async def test_a_bare_403_from_a_server_with_another_time_is_a_skewed_clock():
-    answer = reply(403, date="Wed, 15 Nov 2023 01:00:00 GMT")
-    with pytest.raises(ClockSkew):
-        await ask([answer], lambda store: store.head("f"))
+AN_HOUR_LATER = "Wed, 15 Nov 2023 01:00:00 GMT"
+
+
+async def test_a_wrong_clock_is_corrected_and_even_a_commit_is_sent_again():
+    refused = reply(403, error_body("RequestTimeTooSkewed"), date=AN_HOUR_LATER)
+    server = await ask([refused, STORED], put)
+    assert [heard.headers["x-amz-date"] for heard in server.heard] == [
+        "20231115T000000Z",
+        "20231115T010000Z",
+    ]
+    assert [heard.body for heard in server.heard] == [b"data", b"data"]
+
+
+async def test_a_bare_403_from_a_server_with_another_time_corrects_the_clock_for_good():
+    found = reply(200, content_length="5", etag=TAG, last_modified=DATE)
+    with scripted_server([reply(403, date=AN_HOUR_LATER), found, found]) as server:
+        store = store_at(server.endpoint)
+        await store.head("f")
+        await store.head("f")
+        store.close()
+    assert [heard.headers["x-amz-date"][9:] for heard in server.heard] == [
+        "000000Z",
+        "010000Z",
+        "010000Z",
+    ]
+
+
+async def test_a_clock_that_is_refused_again_is_not_corrected_for_ever():
+    refused = reply(403, error_body("RequestTimeTooSkewed"), date=AN_HOUR_LATER)
+    with scripted_server([refused] * 3) as server:
+        store = store_at(server.endpoint)
+        with pytest.raises(ClockSkew):
+            await put(store)
+        store.close()
+    assert len(server.heard) == 2
