@@ -46,6 +46,14 @@ SUITES = {
         "a crash at every request and journal entry, and again at every one of its recovery",
         ("-m", "reliability", "tests/model/test_crashpoints.py"),
     ),
+    "kills": Suite(
+        "kill -9 of the real process at random moments under real work",
+        ("-m", "reliability", "tests/mount/test_random_kills.py"),
+    ),
+    "network": Suite(
+        "every operation of S3 meets every fault of a network, over real HTTP",
+        ("-m", "reliability", "tests/fs/test_network_matrix.py"),
+    ),
     "properties": Suite(
         "the hypothesis tests of the pure modules, other examples in each round",
         ("-m", "hypothesis", "tests/unit"),

@@ -195,4 +195,4 @@ def test_two_writers_lose_nothing_to_each_other(effort):
 
 @pytest.mark.reliability
 def test_two_writers_lose_nothing_to_each_other_in_many_lives(effort):
-    check_lives(effort, 1000)
+    check_lives(effort, 500)
