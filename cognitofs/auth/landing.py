@@ -13,7 +13,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
 }
 """What every page is sent with."""
@@ -38,7 +38,8 @@ svg { width: 76px; height: 76px; padding: 19px; border-radius: 50%; background: 
 h1 { margin: 24px 0 10px; font-size: 26px; line-height: 1.25; letter-spacing: -.01em }
 p { margin: 0 0 10px; color: var(--soft); overflow-wrap: anywhere }
 p.why { color: var(--ink) }
-code { padding: 2px 7px; border-radius: 6px; background: var(--paper); color: var(--ink);
+h1, p, footer { text-wrap: balance }
+code { display: inline-block; max-width: 100%; padding: 2px 7px; border-radius: 6px; background: var(--paper); color: var(--ink);
   font: 15px/1.5 ui-monospace, "DejaVu Sans Mono", monospace }
 footer { margin-top: 30px; padding-top: 18px; border-top: 1px solid var(--line);
   color: var(--soft); font-size: 14px }
@@ -73,6 +74,6 @@ def _page(kind: str, drawing: str, title: str, text: str) -> bytes:
         f'<body class="{kind}"><main>'
         f'<svg viewBox="0 0 38 38" role="img" aria-hidden="true">{drawing}</svg>'
         f"<h1>{title}</h1>{text}"
-        "<footer>cognitofs &middot; this page was made by your own computer</footer>"
+        "<footer>cognitofs, on your own computer</footer>"
         "</main></body></html>"
     ).encode()

@@ -5,6 +5,7 @@ Owns the dialogue and the words. The sign-in itself is `auth/account.py` and `au
 
 import os
 import sys
+import threading
 import webbrowser
 from typing import Annotated, get_args
 
@@ -165,9 +166,12 @@ def _with_browser(settings: Settings, *, is_here: bool) -> None:
 def _open(url: str) -> None:
     """Open *url* if there is a browser to open; say it in any case."""
     graphical = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
-    # A text browser would take the terminal over.
-    is_opened = any(os.environ.get(name) for name in graphical) and webbrowser.open(url)
-    complain("Your browser opens." if is_opened else "Open this address in a browser here.")
+    if any(os.environ.get(name) for name in graphical):
+        # A text browser would take the terminal over; and some return only when they are closed.
+        threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+        complain("Your browser opens. If it does not, open this address in it:")
+    else:
+        complain("Open this address in a browser of this machine:")
     # On a line of its own, unwrapped: it is to be clicked or copied.
     sys.stderr.write(f"\n{url}\n\n")
     sys.stderr.flush()

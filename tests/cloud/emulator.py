@@ -102,6 +102,7 @@ class Application:
             "identity_pool_id": profile.identity_pool_id,
             "bucket": profile.bucket,
             "endpoint_url": profile.endpoint_url,
+            **_browser_options(profile),
             **options,
         }
         document = tomllib.loads(path.read_text()) if path.exists() else {}
@@ -125,6 +126,12 @@ class Application:
         )
         if not is_temporary:
             self.admin("admin_set_user_password", username, Password=password, Permanent=True)
+
+
+def _browser_options(profile: Profile) -> dict[str, str]:
+    if not profile.oauth_domain:
+        return {}
+    return {"oauth_domain": profile.oauth_domain, "oauth_redirect": profile.oauth_redirect}
 
 
 class Cloud:
@@ -172,6 +179,32 @@ class Cloud:
         if policy not in self._known:
             self._known[policy] = self.new_application(policy)
         return self._known[policy]
+
+    def add_browser_client(self, app: Application, redirect: str) -> Application:
+        """Return *app* as seen through a second app client, for the browser, linked to its pool."""
+        client = self.root("cognito-idp").create_user_pool_client(
+            UserPoolId=app.profile.user_pool_id,
+            ClientName="browser",
+            AllowedOAuthFlows=["code"],
+            AllowedOAuthFlowsUserPoolClient=True,
+            AllowedOAuthScopes=["openid"],
+            CallbackURLs=[redirect],
+            SupportedIdentityProviders=["COGNITO"],
+            ExplicitAuthFlows=["ALLOW_REFRESH_TOKEN_AUTH"],
+        )["UserPoolClient"]["ClientId"]
+        identity = self.root("cognito-identity")
+        pool = identity.describe_identity_pool(IdentityPoolId=app.profile.identity_pool_id)
+        (known,) = pool["CognitoIdentityProviders"]
+        identity.update_identity_pool(
+            IdentityPoolId=pool["IdentityPoolId"],
+            IdentityPoolName=pool["IdentityPoolName"],
+            AllowUnauthenticatedIdentities=False,
+            CognitoIdentityProviders=[known, {**known, "ClientId": client}],
+        )
+        profile = replace(
+            app.profile, client_id=client, oauth_domain=self.endpoint, oauth_redirect=redirect
+        )
+        return replace(app, profile=profile)
 
     def new_application(self, policy: Policy = "least", *, has_secret: bool = False) -> Application:
         """Return an application of the test's own."""

@@ -20,7 +20,8 @@ class Session:
 def dialogue(arguments, answers, environ):
     """Run `cognitofs ARGUMENTS`; type each answer when its question appears. Return a Session.
 
-    *answers* are pairs of a piece of the question and what is typed.
+    *answers* are pairs of a piece of the question and what is typed, or what makes that of the
+    screen so far.
     """
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -39,7 +40,8 @@ def dialogue(arguments, answers, environ):
             while question not in screen[position:]:
                 screen += _read(ours, screen)
             position = screen.index(question, position) + len(question)
-            os.write(ours, f"{answer}\n".encode())
+            typed = answer(screen) if callable(answer) else answer
+            os.write(ours, f"{typed}\n".encode())
         while piece := _read(ours, screen, at_end=True):
             screen += piece
         return Session(process.wait(SECONDS), screen.replace("\r\n", "\n"))
