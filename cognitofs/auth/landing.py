@@ -39,7 +39,8 @@ h1 { margin: 24px 0 10px; font-size: 26px; line-height: 1.25; letter-spacing: -.
 p { margin: 0 0 10px; color: var(--soft); overflow-wrap: anywhere }
 p.why { color: var(--ink) }
 h1, p, footer { text-wrap: balance }
-code { display: inline-block; max-width: 100%; padding: 2px 7px; border-radius: 6px; background: var(--paper); color: var(--ink);
+code { display: inline-block; max-width: 100%; padding: 2px 7px; border-radius: 6px;
+  background: var(--paper); color: var(--ink);
   font: 15px/1.5 ui-monospace, "DejaVu Sans Mono", monospace }
 footer { margin-top: 30px; padding-top: 18px; border-top: 1px solid var(--line);
   color: var(--soft); font-size: 14px }
