@@ -42,8 +42,9 @@ class CognitoClient:
     def __init__(self, service: ServiceName, profile: Profile, clock: ServerClock) -> None:
         """Build the client; ConfigError when the region or the CA bundle cannot be used."""
         endpoint = profile.endpoint(_ENDPOINT_KEYS[service])
-        is_pool = service == "cognito-idp"
-        region = profile.user_pool_region if is_pool else profile.identity_pool_region
+        # Guests may have no user pool at all.
+        of_users = profile.user_pool_region or profile.identity_pool_region
+        region = of_users if service == "cognito-idp" else profile.identity_pool_region
         self.on_aws = not endpoint
         self._clock = clock
         self._client = _client(service, region, endpoint, profile.ca_bundle)

@@ -252,13 +252,42 @@ class Cloud:
         return str(pool["IdentityPoolId"])
 
     def _role(self, name: str, identity_pool: str, policy: Policy) -> None:
-        iam = self.root("iam")
-        role = iam.create_role(
-            RoleName=name, AssumeRolePolicyDocument=json.dumps(_trust(identity_pool))
-        )
+        role = self._new_role(name, identity_pool, "authenticated")
         self.grant(name, policy)
         self.root("cognito-identity").set_identity_pool_roles(
-            IdentityPoolId=identity_pool, Roles={"authenticated": role["Role"]["Arn"]}
+            IdentityPoolId=identity_pool, Roles={"authenticated": role}
+        )
+
+    def _new_role(self, name: str, identity_pool: str, amr: str) -> str:
+        document = json.dumps(_trust(identity_pool, amr))
+        role = self.root("iam").create_role(RoleName=name, AssumeRolePolicyDocument=document)
+        return str(role["Role"]["Arn"])
+
+    def role_arn(self, app: Application) -> str:
+        """Return the role of the application's users."""
+        return str(self.root("iam").get_role(RoleName=app.bucket)["Role"]["Arn"])
+
+    def admit(self, app: Application, **providers: object) -> None:
+        """Let guests in, and the logins of other *providers* (as UpdateIdentityPool names them)."""
+        identity, pool_id = self.root("cognito-identity"), app.profile.identity_pool_id
+        pool = identity.describe_identity_pool(IdentityPoolId=pool_id)
+        identity.update_identity_pool(
+            IdentityPoolId=pool_id,
+            IdentityPoolName=pool["IdentityPoolName"],
+            AllowUnauthenticatedIdentities=True,
+            CognitoIdentityProviders=pool["CognitoIdentityProviders"],
+            **providers,
+        )
+        name = f"{app.bucket}-guest"
+        guest = self._new_role(name, pool_id, "unauthenticated")
+        self.root("iam").put_role_policy(
+            RoleName=name,
+            PolicyName="files",
+            PolicyDocument=json.dumps(role_policy(app.bucket, "least")),
+        )
+        identity.set_identity_pool_roles(
+            IdentityPoolId=pool_id,
+            Roles={"authenticated": self.role_arn(app), "unauthenticated": guest},
         )
 
     def grant(self, application: str, policy: Policy) -> None:
@@ -292,7 +321,7 @@ def role_policy(bucket: str, policy: Policy) -> dict[str, object]:
     return {"Version": "2012-10-17", "Statement": statements}
 
 
-def _trust(identity_pool: str) -> dict[str, object]:
+def _trust(identity_pool: str, amr: str) -> dict[str, object]:
     provider = "cognito-identity.amazonaws.com"
     statement = {
         "Effect": "Allow",
@@ -300,7 +329,7 @@ def _trust(identity_pool: str) -> dict[str, object]:
         "Action": "sts:AssumeRoleWithWebIdentity",
         "Condition": {
             "StringEquals": {f"{provider}:aud": identity_pool},
-            "ForAnyValue:StringLike": {f"{provider}:amr": "authenticated"},
+            "ForAnyValue:StringLike": {f"{provider}:amr": amr},
         },
     }
     return {"Version": "2012-10-17", "Statement": [statement]}
