@@ -52,7 +52,7 @@ SUITES = {
     ),
     "network": Suite(
         "every operation of S3 meets every fault of a network, over real HTTP",
-        ("-m", "reliability", "tests/fs/test_network_matrix.py"),
+        ("-m", "reliability", "tests/reliability/test_network_matrix.py"),
     ),
     "properties": Suite(
         "the hypothesis tests of the pure modules, other examples in each round",

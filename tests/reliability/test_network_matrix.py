@@ -8,13 +8,13 @@ import random
 
 import pytest
 import trio
-from fsrig import mounted
 
 from cognitofs.errors import CognitoFSError
 from cognitofs.store import wire
 from cognitofs.store.s3 import S3Config, S3Store
 from cognitofs.transfer.parts import Ladder
 from tests.contract.conftest import FixedKeys
+from tests.fs.fsrig import mounted
 from tests.mount.faults import FAULTS, RANGES, FaultGate
 from tests.mount.mounted import MIB, noise
 
