@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from cognitofs import quantities
 from cognitofs.errors import ConfigError
+from cognitofs.levels import check_layout
 from cognitofs.quantities import GIB, MIB
 from cognitofs.rootprefix import STANDARD_ROOT, check_template
 from cognitofs.store.storage import StorageOptions
@@ -125,6 +126,7 @@ class Profile:
     bucket: str = ""
     bucket_region: str = ""
     root: str | None = None
+    layout: str = ""
     endpoint_url: str = ""
     endpoints: Endpoints = Endpoints()
     credential_process: str = ""
@@ -155,6 +157,7 @@ class Profile:
         check_endpoint("endpoint_url", self.endpoint_url)
         if self.root is not None:
             check_template(self.root)
+        check_layout(self.layout)
         if self.bucket and not _BUCKET.fullmatch(self.bucket):
             raise ConfigError(
                 f"`bucket` must be the bucket's name alone, not {self.bucket!r}; "
@@ -317,6 +320,7 @@ class MountOptions:
     # None waits for as long as uploads make progress.
     drain_timeout: float | None = field(default=None, metadata=_read_by(quantities.seconds))
     max_transfers: int = field(default=8, metadata=_read_by(quantities.count))
+    follow_outside: bool = field(default=False, metadata=_read_by(quantities.switch))
     allow_other: bool = field(default=False, metadata=_read_by(quantities.switch))
     read_only: bool = field(default=False, metadata=_read_by(quantities.switch))
     uid: int = field(default_factory=os.getuid, metadata=_read_by(quantities.whole))

@@ -31,11 +31,14 @@ class Findings:
     notices: tuple[str, ...] = ()
 
 
-async def examine(store: ObjectStore, s3_uri: str) -> Findings:
-    """Return what the role may do. Raises what makes a mount impossible, as a sentence."""
+async def examine(store: ObjectStore, s3_uri: str, *, own: str = "") -> Findings:
+    """Return what the role may do; *own* is the directory to write to, "" the whole prefix.
+
+    Raises what makes a mount impossible, as a sentence.
+    """
     some_key = await _list(store, s3_uri)
     await _check_read(store, some_key, s3_uri)
-    return await _try_write(store, s3_uri)
+    return await _try_write(store, s3_uri, own)
 
 
 async def _list(store: ObjectStore, s3_uri: str) -> str | None:
@@ -66,8 +69,8 @@ async def _check_read(store: ObjectStore, key: str | None, s3_uri: str) -> None:
         ) from exc
 
 
-async def _try_write(store: ObjectStore, s3_uri: str) -> Findings:
-    probe = f".cognitofs-probe-{secrets.token_hex(8)}"
+async def _try_write(store: ObjectStore, s3_uri: str, own: str) -> Findings:
+    probe = f"{own}.cognitofs-probe-{secrets.token_hex(8)}"
     try:
         await store.put(probe, b"", ObjectHeaders(), expect=_NOBODY)
     except AccessDenied:

@@ -22,7 +22,7 @@ from typing import NoReturn
 import pyfuse3
 import trio
 
-from cognitofs import controlserver, lastword, preflight, runtime, where
+from cognitofs import controlserver, lastword, reach, runtime, where
 from cognitofs.auth.account import Account, open_account
 from cognitofs.config import MountOptions, Profile
 from cognitofs.control import MountReport
@@ -34,12 +34,11 @@ from cognitofs.fs.rig import Promises, Rig
 from cognitofs.fuse.operations import FuseOperations
 from cognitofs.mountface import Identity, RunningMount
 from cognitofs.mounts import open_state
+from cognitofs.reach import Plan, Reach
 from cognitofs.spool.blockcache import BlockCache
 from cognitofs.spool.journal import Journal
 from cognitofs.spool.spoolfile import SpoolDirectory
 from cognitofs.state import Binding, Note, StateDirectory, cache_directory
-from cognitofs.store.interface import ObjectStore
-from cognitofs.store.s3 import S3Config, S3Store
 from cognitofs.transfer.parts import Ladder
 from cognitofs.transfer.readahead import Reader
 from cognitofs.transfer.uploader import Uploader
@@ -66,12 +65,17 @@ _log = logging.getLogger(__name__)
 class _Mount:
     """Everything that was decided before the first request."""
 
-    account: Account
+    plan: Plan
     options: MountOptions
     mountpoint: Path
     state: StateDirectory
     binding: Binding
     ready: Callable[[MountReport], None]
+
+    @property
+    def account(self) -> Account:
+        """Who is signed in."""
+        return self.plan.account
 
     @property
     def profile(self) -> Profile:
@@ -98,12 +102,13 @@ def run_mount(
     Raises CognitoFSError before *ready* when the mount cannot start.
     """
     account = open_account(profile, where.profile_state(options, profile.name))
-    binding = Binding(profile.endpoint("s3"), profile.bucket, account.root, account.identity_id)
+    plan = reach.planned(account)
+    binding = Binding(profile.endpoint("s3"), profile.bucket, plan.prefix, account.identity_id)
     note = Note(mountpoint=str(mountpoint), profile=profile.name, username=account.username)
     base = where.state_home(options)
     socket = runtime.socket_path(binding.mount_id, base, os.environ)
     with open_state(base, binding, note, socket) as state:
-        mount = _Mount(account, options, mountpoint, state, binding, ready)
+        mount = _Mount(plan, options, mountpoint, state, binding, ready)
         try:
             return trio.run(_serve, mount)
         except BaseExceptionGroup as group:  # not except*: what it raises comes in a group again
@@ -126,11 +131,11 @@ def _first_leaf(group: BaseExceptionGroup[CognitoFSError]) -> CognitoFSError:
 
 async def _serve(mount: _Mount) -> int:
     """Build, serve and drain; return the exit code."""
-    store = _store(mount)
+    own = reach.open_store(mount.account, mount.options, metadata_at_once=METADATA_AT_ONCE)
     lastword.forget(mount.state.files)
     async with trio.open_nursery() as nursery:
-        findings = await preflight.examine(store, mount.account.s3_uri)
-        rig = _rig(mount, store, may_write=findings.may_write)
+        found = await reach.examined(mount.plan, mount.options, own)
+        rig = _rig(mount, found)
         filesystem = Filesystem(rig)
         for service in (
             rig.reader,
@@ -141,7 +146,7 @@ async def _serve(mount: _Mount) -> int:
             await nursery.start(service.run)
         nursery.start_soon(_keep_keys_fresh, mount.account, rig.uploader)
         recovered = await recover(rig, filesystem.files)
-        notices = (*findings.notices, *mount.state.notices, *recovered.sentences())
+        notices = (*found.notices, *mount.state.notices, *recovered.sentences())
         face = _face(mount, filesystem, recovered, notices)
         socket = _socket_path(mount)
         nursery.start_soon(controlserver.serve, controlserver.listen(socket), socket, face)
@@ -156,7 +161,7 @@ async def _serve(mount: _Mount) -> int:
         nursery.cancel_scope.cancel()
     _close_journal(mount, rig.journal)
     rig.cache.close()
-    store.close()
+    own.close()
     return code
 
 
@@ -196,23 +201,8 @@ def _close_journal(mount: _Mount, journal: Journal) -> None:
         mount.state.files.journal.unlink(missing_ok=True)
 
 
-def _store(mount: _Mount) -> S3Store:
-    profile, options = mount.profile, mount.options
-    config = S3Config(
-        bucket=profile.bucket,
-        region=profile.s3_region,
-        prefix=mount.account.root,
-        endpoint_url=profile.endpoint("s3"),
-        ca_bundle=profile.ca_bundle,
-        max_transfers=options.max_transfers,
-        max_metadata=METADATA_AT_ONCE,
-        storage=options.storage,
-    )
-    return S3Store(config, mount.account.credentials)
-
-
-def _rig(mount: _Mount, store: ObjectStore, *, may_write: bool) -> Rig:
-    options = mount.options
+def _rig(mount: _Mount, found: Reach) -> Rig:
+    options, store = mount.options, found.store
     defaults = Defaults(options.file_mode, options.dir_mode)
     cache_path = cache_directory(where.cache_home(options), mount.binding)
     memory = AttributeMemory(cache_path / "attributes.db")
@@ -235,7 +225,8 @@ def _rig(mount: _Mount, store: ObjectStore, *, may_write: bool) -> Rig:
         cache=cache,
         reader=reader,
         uploader=uploader,
-        promises=_promises(mount, may_write=may_write),
+        promises=_promises(mount, may_write=found.may_write),
+        rights=found.rights,
     )
 
 
@@ -250,7 +241,7 @@ def _promises(mount: _Mount, *, may_write: bool) -> Promises:
         read_only=options.read_only or not may_write,
         uid=options.uid,
         gid=options.gid,
-        prefix_bytes=len(mount.account.root.encode()),
+        prefix_bytes=mount.plan.prefix_bytes,
     )
 
 
@@ -263,7 +254,7 @@ def _face(
         profile=mount.profile.name,
         username=mount.account.username,
         identity_id=mount.account.identity_id,
-        s3_uri=mount.account.s3_uri,
+        s3_uri=mount.plan.s3_uri,
         state_directory=str(mount.state.files.path),
     )
     return RunningMount(filesystem, identity, recovered, mount.keys_expire, notices)
@@ -321,7 +312,7 @@ async def _mounted(
 
 def _init_fuse(mount: _Mount, filesystem: Filesystem) -> None:
     options = set(pyfuse3.default_options)
-    name = f"cognitofs:{mount.profile.bucket}/{mount.account.root}"
+    name = f"cognitofs:{mount.profile.bucket}/{mount.plan.prefix}"
     options |= {f"fsname={_escaped(name)}", "subtype=cognitofs"}
     if mount.options.allow_other:
         options.add("allow_other")
@@ -347,7 +338,7 @@ async def _announce(mount: _Mount, notices: tuple[str, ...]) -> None:
     _widen_read_ahead(found.st_dev)
     report = MountReport(
         mountpoint=str(mount.mountpoint),
-        s3_uri=mount.account.s3_uri,
+        s3_uri=mount.plan.s3_uri,
         username=mount.account.username,
         identity_id=mount.account.identity_id,
         keys_expire=mount.keys_expire(),
@@ -355,7 +346,7 @@ async def _announce(mount: _Mount, notices: tuple[str, ...]) -> None:
         pid=os.getpid(),
     )
     mount.ready(report)
-    _log.info("%s is mounted at %s.", mount.account.s3_uri, mount.mountpoint)
+    _log.info("%s is mounted at %s.", mount.plan.s3_uri, mount.mountpoint)
 
 
 def _widen_read_ahead(device: int) -> None:

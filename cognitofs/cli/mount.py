@@ -58,6 +58,20 @@ def mount(
             "at fsync, 'local' never; what is not sent yet is kept on the local disk.",
         ),
     ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            metavar="amplify|TEMPLATES",
+            help="Show several prefixes as top directories: Amplify's levels, or templates with "
+            "spaces between.",
+        ),
+    ] = None,
+    follow_outside: Annotated[
+        bool | None,
+        typer.Option(
+            "--follow-outside", help="Follow links out of directories that others write to."
+        ),
+    ] = None,
     read_only: Annotated[bool | None, typer.Option("--read-only", help="Change nothing.")] = None,
     allow_other: Annotated[
         bool | None, typer.Option("--allow-other", help="Let other users of this machine in.")
@@ -164,7 +178,7 @@ def mount(
 def _planned(
     context: typer.Context, directory: Path, profile: str | None, config: Path | None
 ) -> _Plan:
-    names = {each.name for each in fields(MountOptions)}
+    names = {each.name for each in fields(MountOptions)} | {"layout"}
     flags = {
         key: absolute(value) if isinstance(value, Path) else value
         for key, value in context.params.items()

@@ -10,7 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from cognitofs.errors import BadHandle, InvalidArgument, IsADirectory, NotPermitted, ReadOnly
+from cognitofs.errors import (
+    BadHandle,
+    InvalidArgument,
+    IsADirectory,
+    NotPermitted,
+    OtherFileSystem,
+    ReadOnly,
+)
 from cognitofs.fs.content import header_change
 from cognitofs.fs.files import Files
 from cognitofs.fs.handles import DirectoryHandle, FileHandle, HandleId, HandleTable
@@ -70,9 +77,11 @@ class Filesystem:
     def _inode(self, number: int) -> Inode:
         return self.rig.table.get(number)
 
-    def _require_writable(self) -> None:
+    def _require_writable(self, key: str) -> None:
+        """Raise unless the name *key* (a directory's ends in "/") may be changed or made."""
         if self.rig.promises.read_only:
             raise ReadOnly("The mount is read-only.")
+        self.rig.rights.check_write(key)
 
     # -- looking ----------------------------------------------------------------------------------
 
@@ -112,7 +121,7 @@ class Filesystem:
         changed = inode.remote.modified * 1_000_000_000 if inode.remote is not None else 0
         return Stat(
             number=inode.number,
-            mode=inode.kind.value | attributes.mode,
+            mode=inode.kind.value | self._mode(inode),
             size=inode.size,
             mtime_ns=attributes.mtime_ns,
             ctime_ns=max(attributes.mtime_ns, changed),
@@ -123,20 +132,27 @@ class Filesystem:
             attribute_ttl=promises.metadata_ttl if inode.is_described else 0.0,
         )
 
+    def _mode(self, inode: Inode) -> int:
+        """Return the permissions, without those to write where nobody of this mount may."""
+        mode = inode.attributes.mode
+        return mode if self.rig.rights.may_write(inode.key) else mode & ~0o222
+
     async def readlink(self, number: int) -> str:
         """Return the target of a symlink."""
         inode = self._inode(number)
         if inode.kind is not Kind.SYMLINK:
             raise InvalidArgument("It is not a symlink.")
         with self.files.using(inode) as file:
-            return (await file.content.read(0, inode.size)).decode()
+            target = (await file.content.read(0, inode.size)).decode()
+        self.rig.rights.check_link(inode.key, target)
+        return target
 
     # -- attributes -------------------------------------------------------------------------------
 
     async def setattr(self, number: int, changes: Changes, handle: int | None) -> Stat:
         """Change mode, times or size; owner only to what it is already."""
-        self._require_writable()
         inode = self._inode(number)
+        self._require_writable(inode.key)
         self._check_owner(changes)
         await self.rig.namespace.describe(inode)
         if changes.size is not None:
@@ -182,7 +198,7 @@ class Filesystem:
         inode = self._inode(number)
         readable, writable = _access(flags)
         if writable:
-            self._require_writable()
+            self._require_writable(inode.key)
         await self.rig.namespace.revalidate(inode, self.rig.promises.open_ttl)
         if writable:
             await self.rig.namespace.describe(inode)
@@ -198,8 +214,9 @@ class Filesystem:
 
     async def create(self, parent: int, name: str, mode: int, flags: int) -> tuple[HandleId, Stat]:
         """Make a file and open it; the caller holds a reference then."""
-        self._require_writable()
-        file = await self._mutations.create(self._inode(parent), name, mode)
+        directory = self._inode(parent)
+        self._require_writable(directory.key + name)
+        file = await self._mutations.create(directory, name, mode)
         file.inode.lookups += 1
         readable, _ = _access(flags)
         handle = self._open_handle(file, readable=readable, writable=True)
@@ -263,14 +280,16 @@ class Filesystem:
 
     async def mkdir(self, parent: int, name: str, mode: int) -> Stat:
         """Make a directory; the caller holds a reference then."""
-        self._require_writable()
-        file = await self._mutations.mkdir(self._inode(parent), name, mode)
+        directory = self._inode(parent)
+        self._require_writable(f"{directory.key}{name}/")
+        file = await self._mutations.mkdir(directory, name, mode)
         return await self._published(file)
 
     async def symlink(self, parent: int, name: str, target: str) -> Stat:
         """Make a symlink; the caller holds a reference then."""
-        self._require_writable()
-        file = await self._mutations.symlink(self._inode(parent), name, target)
+        directory = self._inode(parent)
+        self._require_writable(directory.key + name)
+        file = await self._mutations.symlink(directory, name, target)
         return await self._published(file)
 
     async def _published(self, file: OpenFile) -> Stat:
@@ -280,20 +299,25 @@ class Filesystem:
 
     async def unlink(self, parent: int, name: str) -> None:
         """Remove a file or symlink."""
-        self._require_writable()
-        await self._mutations.unlink(self._inode(parent), name)
+        directory = self._inode(parent)
+        self._require_writable(directory.key + name)
+        await self._mutations.unlink(directory, name)
 
     async def rmdir(self, parent: int, name: str) -> None:
         """Remove an empty directory."""
-        self._require_writable()
-        await self._mutations.rmdir(self._inode(parent), name)
+        directory = self._inode(parent)
+        self._require_writable(f"{directory.key}{name}/")
+        await self._mutations.rmdir(directory, name)
 
     async def rename(
         self, parent: int, name: str, new_parent: int, new_name: str, *, replace: bool
     ) -> None:
         """Give a file another name; *replace* False refuses a taken one."""
-        self._require_writable()
         old, new = self._inode(parent), self._inode(new_parent)
+        for key in (f"{old.key}{name}/", f"{new.key}{new_name}/"):
+            self._require_writable(key)
+        if self.rig.rights.are_apart(old.key, new.key):
+            raise OtherFileSystem("Between two parts of the bucket files are moved by copying.")
         await self._mutations.rename(old, name, new, new_name, replace=replace)
 
     def forget(self, number: int, lookups: int) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from time import time_ns
 from typing import Literal
 
+from cognitofs.levels import Rights
 from cognitofs.spool.blockcache import BlockCache
 from cognitofs.spool.journal import Journal
 from cognitofs.spool.spoolfile import SpoolDirectory
@@ -51,4 +52,5 @@ class Rig:
     reader: Reader
     uploader: Uploader
     promises: Promises = field(default_factory=Promises)
+    rights: Rights = field(default_factory=Rights)
     now_ns: Callable[[], int] = time_ns

@@ -7,6 +7,7 @@ INVARIANT: a request is sent once. It is sent again only after S3 has answered t
 expired or the date was wrong, in which case it did nothing.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -67,6 +68,12 @@ class BlockingStore:
         self._keys = keys
         self._clock = clock
         self._storage = storage
+
+    def beside(self, prefix: str) -> "BlockingStore":
+        """Return the same for another *prefix*. Raises ConfigError when it cannot be one."""
+        other = copy.copy(self)
+        other._prefix = _checked_prefix(prefix)
+        return other
 
     def head(self, key: str) -> ObjectHead:
         """See `ObjectStore.head`."""

@@ -5,6 +5,7 @@ Owns which call runs in which lane, and which may be repeated; `BlockingStore` d
 INVARIANT: a commit (put, complete, copy, delete, delete_many) is never repeated here.
 """
 
+import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -100,6 +101,15 @@ class S3Store:
         self._blocking = BlockingStore(
             config.bucket, config.prefix, self._wire, keys, clock=clock, storage=config.storage
         )
+
+    def beside(self, prefix: str) -> "S3Store":
+        """Return a store of another prefix of the bucket, with these connections and limits.
+
+        Raises ConfigError when *prefix* cannot be one.
+        """
+        other = copy.copy(self)
+        other._blocking = self._blocking.beside(prefix)
+        return other
 
     def close(self) -> None:
         """Close idle connections."""

@@ -9,6 +9,7 @@ import trio
 from cognitofs.fs.filesystem import Filesystem
 from cognitofs.fs.recovery import Recovered, recover
 from cognitofs.fs.rig import Promises, Rig
+from cognitofs.levels import Rights
 from cognitofs.spool.blockcache import BlockCache
 from cognitofs.spool.journal import Journal
 from cognitofs.spool.spoolfile import SpoolDirectory
@@ -24,6 +25,8 @@ from cognitofs.tree.namespace import Namespace
 
 SMALL = Ladder(first=16, minimum=16, copy_range=64)
 """Parts of 16 bytes, so that a few dozen bytes exercise what takes gigabytes on S3."""
+
+NO_LEVELS = Rights()
 
 
 @dataclass
@@ -83,7 +86,7 @@ def ticking():
 
 
 @asynccontextmanager
-async def mounted(store, state, *, ladder=SMALL, cache_size=1 << 20, **promises):
+async def mounted(store, state, *, ladder=SMALL, cache_size=1 << 20, rights=NO_LEVELS, **promises):
     """Mount *store* with the state directory *state*; leaving the block is a crash.
 
     Nothing is sealed or drained at the end: call `drain` for an orderly end.
@@ -108,6 +111,7 @@ async def mounted(store, state, *, ladder=SMALL, cache_size=1 << 20, **promises)
         reader=reader,
         uploader=uploader,
         promises=Promises(**promises),
+        rights=rights,
     )
     fs = Filesystem(rig)
     try:
