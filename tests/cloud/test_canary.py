@@ -175,7 +175,8 @@ def search(machine, seen, secrets, effort) -> None:
     assert found == []
     assert not [path for path in texts if path.name.startswith("core")], "a core was dumped"
     assert " DEBUG " in machine.log()
-    effort.demand(10, "secrets", "files searched")
+    effort.demand(10, "secrets")
+    effort.demand(5, "files searched")
 
 
 def test_the_token_file_does_hold_what_is_searched_for(cloud, tmp_path):
