@@ -337,6 +337,7 @@ class MountOptions:
     auth_wait: float = field(default=60.0, metadata=_read_by(quantities.seconds))
     stall_timeout: float = field(default=120.0, metadata=_read_by(quantities.seconds))
     read_timeout: float = field(default=60.0, metadata=_read_by(quantities.seconds))
+    xattrs: bool = field(default=False, metadata=_read_by(quantities.switch))
     attributes: Literal["head", "list"] = field(
         default="head", metadata=_read_by(quantities.one_of("head", "list"))
     )

@@ -30,7 +30,7 @@
     |-- FileSystemError          an answer that a program understands
     |   |-- NoSuchEntry  EntryExists  NotADirectory  IsADirectory  NotEmpty
     |   |-- NameTooLong  NameNotAllowed  BadHandle  Stale  NotPermitted  InvalidArgument
-    |   |-- ReadOnly  NoSuchAttribute  SymlinkLoop
+    |   |-- ReadOnly  NoSuchAttribute  AttributesFull  SymlinkLoop
     |   |-- OtherFileSystem      do it by copying (EXDEV)
     |   `-- NotOffered           this file system does not have the feature
     |-- SpoolError               the local disk failed us
@@ -210,6 +210,10 @@ class ReadOnly(FileSystemError):
 
 class NoSuchAttribute(FileSystemError):
     """The file has no such extended attribute."""
+
+
+class AttributesFull(FileSystemError):
+    """S3 takes no more metadata with the object."""
 
 
 class SymlinkLoop(FileSystemError):

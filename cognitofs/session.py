@@ -239,6 +239,7 @@ def _promises(mount: _Mount, *, may_write: bool) -> Promises:
         stall_timeout=options.stall_timeout,
         auth_wait=options.auth_wait,
         read_only=options.read_only or not may_write,
+        xattrs=options.xattrs,
         uid=options.uid,
         gid=options.gid,
         prefix_bytes=mount.plan.prefix_bytes,

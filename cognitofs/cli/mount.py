@@ -105,6 +105,10 @@ def mount(
             help="'list' skips one request per file in 'ls -l' and shows default modes.",
         ),
     ] = None,
+    xattrs: Annotated[
+        bool | None,
+        typer.Option("--xattrs", help="Keep extended attributes (user.*); slows small writes."),
+    ] = None,
     cache_size: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Disk for what was read: 1GiB.")
     ] = None,

@@ -22,7 +22,7 @@ from cognitofs.store.records import TXID
 from cognitofs.transfer.multipart import Multipart
 from cognitofs.transfer.readahead import Window
 from cognitofs.transfer.upload import Upload
-from cognitofs.tree.attributes import new_headers, write_attributes
+from cognitofs.tree.attributes import Attributes, new_headers, write_attributes
 from cognitofs.tree.inodes import Inode
 
 NEWS = 60.0
@@ -217,12 +217,17 @@ class Content:
         return self.upload is not None and not self.upload.is_settled
 
 
-def next_headers(inode: Inode, txid: str | None = None) -> ObjectHeaders:
-    """Return the headers of the next commit of *inode*, with a txid of its own unless given."""
-    kept = inode.headers
-    if kept is None or not kept.content_type:
-        kept = new_headers(inode.name, inode.kind)
-    return write_attributes(kept, inode.attributes, txid or new_txid())
+def next_headers(
+    inode: Inode, txid: str | None = None, attributes: Attributes | None = None
+) -> ObjectHeaders:
+    """Return the headers of the next commit of *inode*, with a txid of its own unless given.
+
+    *attributes* are those that the inode is about to get.
+    """
+    kept = inode.headers or ObjectHeaders()
+    if not kept.content_type:
+        kept = replace(kept, content_type=new_headers(inode.name, inode.kind).content_type)
+    return write_attributes(kept, attributes or inode.attributes, txid or new_txid())
 
 
 def header_change(inode: Inode) -> tuple[str, ETag, ObjectHeaders]:

@@ -19,12 +19,13 @@ from cognitofs.errors import (
     ReadOnly,
 )
 from cognitofs.fs.content import header_change
+from cognitofs.fs.extended import ExtendedAttributes
 from cognitofs.fs.files import Files
 from cognitofs.fs.handles import DirectoryHandle, FileHandle, HandleId, HandleTable
 from cognitofs.fs.mutations import Mutations
 from cognitofs.fs.openfile import OpenFile
 from cognitofs.fs.rig import Rig
-from cognitofs.tree.attributes import Kind
+from cognitofs.tree.attributes import Attributes, Kind
 from cognitofs.tree.inodes import ROOT, Inode, InodeNumber
 from cognitofs.tree.names import check_key
 
@@ -72,6 +73,7 @@ class Filesystem:
         self.rig = rig
         self.files = Files(rig)
         self.handles = HandleTable()
+        self.xattrs = ExtendedAttributes(rig, self.files, self._change, self._require_writable)
         self._mutations = Mutations(rig, self.files)
 
     def _inode(self, number: int) -> Inode:
@@ -183,9 +185,13 @@ class Filesystem:
         file = self.files.find(inode)
         if file is not None:
             file.mtime_is_set |= changes.mtime_ns is not None
+        await self._change(inode, attributes)
+
+    async def _change(self, inode: Inode, attributes: Attributes) -> None:
         if attributes == inode.attributes:
             return
         inode.attributes = attributes
+        file = self.files.find(inode)
         if file is not None and (file.dirty or file.upload):
             return  # it rides on the upload, or follows it
         if inode.number != ROOT and inode.is_attached:

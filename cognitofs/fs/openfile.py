@@ -295,8 +295,8 @@ class OpenFile:
         is_sent = inode.is_directory or inode.remote is not None
         if inode.headers is None or self.dirty or self.unlinked or not is_sent:
             return
-        carried = self._attributes_in(inode.headers)
-        if (carried.mode, carried.mtime_ns) != (inode.attributes.mode, inode.attributes.mtime_ns):
+        carried, wanted = self._attributes_in(inode.headers), inode.attributes
+        if carried != replace(wanted, kind=carried.kind):
             change = header_change(inode)
             self._headers.resume(*change)  # now: a drain must not miss it
             self._rig.uploader.nursery.start_soon(self._headers.record, *change)

@@ -33,6 +33,7 @@ class Promises:
     stall_timeout: float = 120.0
     auth_wait: float = 60.0
     read_only: bool = False
+    xattrs: bool = False
     uid: int = 0
     gid: int = 0
     prefix_bytes: int = 0

@@ -58,6 +58,7 @@ ERRNOS: dict[type[BaseException], int] = {
     errors.InvalidArgument: errno.EINVAL,
     errors.ReadOnly: errno.EROFS,
     errors.NoSuchAttribute: errno.ENODATA,
+    errors.AttributesFull: errno.ENOSPC,
     errors.SymlinkLoop: errno.ELOOP,
     errors.OtherFileSystem: errno.EXDEV,
     errors.NotOffered: errno.EOPNOTSUPP,

@@ -98,6 +98,38 @@ class FuseOperations(pyfuse3.Operations):
         data.f_namemax = NAME_MAXIMUM
         return data
 
+    # -- extended attributes ----------------------------------------------------------------------
+
+    @replies(within=BRIEF)
+    async def getxattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> bytes:
+        """Return a value. ENOSYS, once heard, keeps the kernel from asking before every write."""
+        self._require_xattrs()
+        return await self._fs.xattrs.get(inode, decode_name(name))
+
+    @replies(within=BRIEF)
+    async def listxattr(self, inode: int, ctx: pyfuse3.RequestContext) -> Sequence[bytes]:
+        """Return the names."""
+        self._require_xattrs()
+        return [encode_name(name) for name in await self._fs.xattrs.names(inode)]
+
+    @replies(within=BRIEF)
+    async def setxattr(
+        self, inode: int, name: bytes, value: bytes, ctx: pyfuse3.RequestContext
+    ) -> None:
+        """Set a value; pyfuse3 sees to XATTR_CREATE and XATTR_REPLACE."""
+        self._require_xattrs()
+        await self._fs.xattrs.set(inode, decode_name(name), bytes(value))
+
+    @replies(within=BRIEF)
+    async def removexattr(self, inode: int, name: bytes, ctx: pyfuse3.RequestContext) -> None:
+        """Remove a value."""
+        self._require_xattrs()
+        await self._fs.xattrs.remove(inode, decode_name(name))
+
+    def _require_xattrs(self) -> None:
+        if not self._fs.rig.promises.xattrs:
+            raise pyfuse3.FUSEError(errno.ENOSYS)
+
     # -- open files -------------------------------------------------------------------------------
 
     @replies(within=LOCAL)

@@ -1,4 +1,4 @@
-"""Attributes: mode, mtime and kind of a file, and how they stand in an object's headers.
+"""Attributes: mode, mtime, kind and xattrs of a file, and how they stand in an object's headers.
 
 Pure. Writes both families of keys that other tools read: `file-permissions` and `file-mtime` (AWS:
 S3 Files, FSx, DataSync) and `mtime` (s3fs, rclone). Reads what s3fs, geesefs, rclone and Google's
@@ -16,6 +16,7 @@ from enum import Enum
 
 from cognitofs.store.interface import ObjectHeaders, ObjectInfo
 from cognitofs.store.records import TXID
+from cognitofs.tree.xattrs import Xattrs, read_xattrs, write_xattrs
 
 DIRECTORY_TYPE = "application/x-directory"
 """Content-Type of markers: s3fs, Nextcloud and others know it."""
@@ -43,6 +44,7 @@ class Attributes:
     kind: Kind
     mode: int
     mtime_ns: int
+    xattrs: Xattrs = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ def read_attributes(
         kind = Kind.SYMLINK
     bits = defaults.of(kind) if mode is None else mode & _MODE_BITS
     mtime = _mtime_of(headers.metadata)
-    return Attributes(kind, bits, info.modified * _NS if mtime is None else mtime)
+    mtime_ns = info.modified * _NS if mtime is None else mtime
+    return Attributes(kind, bits, mtime_ns, read_xattrs(headers.metadata))
 
 
 def provisional(info: ObjectInfo, defaults: Defaults) -> Attributes:
@@ -92,7 +95,8 @@ def write_attributes(headers: ObjectHeaders, attributes: Attributes, txid: str) 
         "mtime": f"{seconds}.{nanoseconds:09d}",
         TXID: txid,
     }
-    kept = {k: v for k, v in headers.metadata.items() if k not in ("mode", "permissions")}
+    carried = write_xattrs(headers.metadata, attributes.xattrs)
+    kept = {k: v for k, v in carried.items() if k not in ("mode", "permissions")}
     return replace(headers, metadata=kept | ours)
 
 

@@ -13,6 +13,7 @@ from cognitofs.tree.attributes import (
     read_attributes,
     write_attributes,
 )
+from cognitofs.tree.xattrs import read_xattrs
 
 INFO = ObjectInfo("k", 10, ETag('"e"'), 1_000)
 
@@ -28,7 +29,7 @@ def read(metadata, *, is_marker=False):
     st.dictionaries(st.sampled_from(["mine", "mode-of-life"]), st.text("ab", max_size=3)),
 )
 def test_what_is_written_is_read_back_and_foreign_metadata_stays(kind, mode, mtime, foreign):
-    attributes = Attributes(kind, mode, mtime)
+    attributes = Attributes(kind, mode, mtime, read_xattrs(foreign))
     headers = write_attributes(ObjectHeaders(metadata=foreign), attributes, "t")
     assert read_attributes(headers, INFO, Defaults(), is_marker=False) == attributes
     assert {k: headers.metadata[k] for k in foreign} == foreign
