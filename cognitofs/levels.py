@@ -18,8 +18,8 @@ AMPLIFY = "amplify"
 """The layout of AWS Amplify: `private/`, `protected/` and `public/`."""
 
 _ENTITY = "{identity_id}/"
-# Each user writes below a directory of their own and reads those of the others.
-_PROTECTED = "protected/"
+PROTECTED = "protected/"
+"""In Amplify's layout: each writes below a directory of their own and reads those of others."""
 _FIELD = re.compile(r"\{[^{}]*\}")
 _Resolve = Callable[[str], str]
 
@@ -39,7 +39,7 @@ class Level:
 
 def check_layout(layout: str) -> None:
     """Raise ConfigError unless *layout* is "", "amplify", or templates with spaces between."""
-    for template in _templates(layout):
+    for template in templates(layout):
         check_template(template)
     _levels(layout, lambda template: _FIELD.sub("x", template))
 
@@ -57,23 +57,24 @@ def shown(levels: tuple[Level, ...]) -> str:
     return "{" + ",".join(level.prefix for level in levels) + "}"
 
 
-def _templates(layout: str) -> list[str]:
+def templates(layout: str) -> list[str]:
+    """Return the templates of what may be written in *layout*; none for the layout ""."""
     if layout == AMPLIFY:
-        return [f"private/{_ENTITY}", f"{_PROTECTED}{_ENTITY}", "public/"]
+        return [f"private/{_ENTITY}", f"{PROTECTED}{_ENTITY}", "public/"]
     return layout.split()
 
 
 def _levels(layout: str, resolve: _Resolve) -> tuple[Level, ...]:
     is_amplify = layout == AMPLIFY
-    found = tuple(_level(each, resolve, is_amplify) for each in _templates(layout))
+    found = tuple(_level(each, resolve, is_amplify) for each in templates(layout))
     _check_apart([level.path for level in found], "in the mount")
     _check_apart([level.prefix for level in found], "in the bucket")
     return found
 
 
 def _level(template: str, resolve: _Resolve, is_amplify: bool) -> Level:
-    if is_amplify and template.startswith(_PROTECTED):
-        return Level(_PROTECTED, _PROTECTED, resolve(template), is_shared=True)
+    if is_amplify and template.startswith(PROTECTED):
+        return Level(PROTECTED, PROTECTED, resolve(template), is_shared=True)
     path = _FIELD.sub("", template.replace(_ENTITY, ""))
     path = re.sub("/+", "/", path).lstrip("/") or "files/"
     return Level(path, resolve(template), path, is_shared=_FIELD.search(template) is None)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cognitofs.errors import ConfigError
+from cognitofs.levels import AMPLIFY, PROTECTED, templates
 
 Document = Mapping[str, object]
 
@@ -42,8 +43,8 @@ _KEY_ARN = re.compile(r"arn:(aws[a-z-]*):kms:([a-z0-9-]+):[0-9]{12}:key/[A-Za-z0
 class Grant:
     """What to grant, and where. *root* is a template that ends in "/", or "" (the whole bucket).
 
-    *kms* is the ARN of the key that the bucket encrypts with, "" for none; *guests* also lets
-    people in who are not signed in.
+    *layout*, if any, takes its place (see `levels.py`). *kms* is the ARN of the key that the
+    bucket encrypts with, "" for none; *guests* is for people who are not signed in.
     """
 
     bucket: str
@@ -52,6 +53,7 @@ class Grant:
     identity_pool_id: str = ""
     kms: str = ""
     guests: bool = False
+    layout: str = ""
 
     @property
     def partition(self) -> str:
@@ -63,32 +65,55 @@ class Grant:
     @property
     def tags(self) -> tuple[str, ...]:
         """The fields of `root` that the identity pool must map to tags of the session."""
-        return tuple(name for name in TAGS if f"{{{name}}}" in self.root)
+        text = self.layout or self.root
+        return tuple(name for name in TAGS if f"{{{name}}}" in text)
+
+    @property
+    def names_owner(self) -> bool:
+        """Whether every prefix that may be written is another one for each user."""
+        return all(_FIELD.search(each) for each in templates(self.layout) or [self.root])
 
 
 def role(grant: Grant) -> Document:
     """Return the policy of the role. Raises ConfigError when `kms` is no key's ARN."""
-    prefix = pattern(grant.root)
     arn = f"arn:{grant.partition}:s3:::{grant.bucket}"
+    written = [pattern(each) for each in templates(grant.layout) or [grant.root]]
+    # Of Amplify's protected files everybody may read all.
+    shared = [PROTECTED] if grant.layout == AMPLIFY else []
     statements: list[Document] = [
         {
             "Sid": "OwnFiles",
             "Effect": "Allow",
             "Action": list(OBJECT_ACTIONS),
-            "Resource": f"{arn}/{prefix}*",
+            "Resource": _one_or_all([f"{arn}/{each}*" for each in written]),
         },
-        _listing(arn, prefix),
+        *(_reading(arn, each) for each in shared),
+        _listing(arn, [each for each in written if not each.startswith(tuple(shared))] + shared),
     ]
     if grant.kms:
         statements.append(kms(grant))
     return {"Version": _VERSION, "Statement": statements}
 
 
-def _listing(arn: str, prefix: str) -> Document:
+def _reading(arn: str, prefix: str) -> Document:
+    return {
+        "Sid": "OthersFiles",
+        "Effect": "Allow",
+        "Action": "s3:GetObject",
+        "Resource": f"{arn}/{prefix}*",
+    }
+
+
+def _listing(arn: str, prefixes: list[str]) -> Document:
     listing = {"Sid": "OwnListing", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": arn}
-    if not prefix:
+    if "" in prefixes:
         return listing
-    return {**listing, "Condition": {"StringLike": {"s3:prefix": [prefix, f"{prefix}*"]}}}
+    patterns = [each for prefix in prefixes for each in (prefix, f"{prefix}*")]
+    return {**listing, "Condition": {"StringLike": {"s3:prefix": patterns}}}
+
+
+def _one_or_all(values: list[str]) -> str | list[str]:
+    return values[0] if len(values) == 1 else values
 
 
 def kms(grant: Grant) -> Document:
@@ -150,8 +175,3 @@ def pattern(root: str) -> str:
 
 def _literal(text: str) -> str:
     return re.sub(r"[*?$]", lambda letter: f"${{{letter[0]}}}", text)
-
-
-def names_owner(root: str) -> bool:
-    """Whether the template *root* is another prefix for each user."""
-    return _FIELD.search(root) is not None

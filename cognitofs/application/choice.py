@@ -1,4 +1,4 @@
-"""The choices that a configuration can leave open: which bucket, and which prefix of it.
+"""The choices that a configuration can leave open: which bucket, and which prefixes of it.
 
 Owns the rules; pure. Whom to ask is for the command line.
 """
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from cognitofs.application.application import Bucket
 from cognitofs.errors import ConfigError
+from cognitofs.levels import check_layout
 from cognitofs.rootprefix import STANDARD_ROOT, check_template
 
 
@@ -26,26 +27,28 @@ def shown(bucket: Bucket) -> str:
     return f"{bucket.label} ({bucket.name.value})" if bucket.label else bucket.name.value
 
 
-def roots(bucket: Bucket) -> tuple[str, ...]:
-    """Return the templates among which `root` is chosen; "" stands for the standard one.
+def root_and_layout(bucket: Bucket) -> tuple[str, str]:
+    """Return `root` and `layout` for the prefixes that one identity owns; "" is the default.
 
-    Raises ConfigError when no prefix of the bucket belongs to one identity.
+    The standard prefix is preferred; of several others none is left out. Raises ConfigError when
+    no prefix belongs to one identity, or when they cannot be shown beside one another.
     """
-    if bucket.owned is None:
-        return ("",)
-    for each in bucket.owned:
-        check_template(each)
+    if bucket.owned is None or STANDARD_ROOT in bucket.owned:
+        return "", ""
     if not bucket.owned:
         raise ConfigError(
             f"No path of {shown(bucket)} belongs to one signed-in user; say which prefix to "
             "mount with --set root=PREFIX/, for example --set root=public/."
         )
-    return tuple("" if each == STANDARD_ROOT else each for each in bucket.owned)
+    outermost = [each for each in bucket.owned if not _lies_in_another(each, bucket.owned)]
+    for each in outermost:
+        check_template(each)
+    if len(outermost) == 1:
+        return outermost[0], ""
+    layout = " ".join(outermost)
+    check_layout(layout)
+    return "", layout
 
 
-def only_root(bucket: Bucket) -> str | None:
-    """Return the one choice of `roots`, the standard one if it is there; None when open."""
-    found = roots(bucket)
-    if "" in found:
-        return ""
-    return found[0] if len(found) == 1 else None
+def _lies_in_another(template: str, templates: Sequence[str]) -> bool:
+    return any(template.startswith(each) for each in templates if each != template)

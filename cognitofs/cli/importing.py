@@ -17,7 +17,6 @@ from cognitofs.application.reading import read_application
 from cognitofs.cli.output import complain, say
 from cognitofs.cli.prompters import is_terminal
 from cognitofs.config import Profile
-from cognitofs.errors import ConfigError
 from cognitofs.rootprefix import STANDARD_ROOT
 
 _ENVIRONMENT = "env"
@@ -37,7 +36,8 @@ def imported(source: str, bucket: str | None, given: Mapping[str, str]) -> dict[
         facts |= _bucket_facts(chosen)
         changes |= {key: fact.value for key, fact in _bucket_facts(chosen).items()}
         changes.setdefault("bucket_region", "")
-        changes["root"] = given["root"] if "root" in given else _chosen_root(chosen)
+        if not {"root", "layout"} & set(given):
+            changes["root"], changes["layout"] = choice.root_and_layout(chosen)
     _tell(source, application, facts, changes, given)
     return changes | dict(given)
 
@@ -67,20 +67,6 @@ def _chosen_bucket(application: Application, name: str | None) -> Bucket | None:
     return choice.named_bucket(buckets, answer.strip())
 
 
-def _chosen_root(bucket: Bucket) -> str:
-    found = choice.only_root(bucket)
-    if found is not None:
-        return found
-    listed = ", ".join(choice.roots(bucket))
-    if not is_terminal():
-        raise ConfigError(
-            f"Several prefixes of {choice.shown(bucket)} belong to the signed-in user ({listed}); "
-            "choose one with --set root=PREFIX."
-        )
-    say(f"Yours are: {listed}")
-    return str(typer.prompt("Which one to mount", default=choice.roots(bucket)[0], err=True))
-
-
 def _bucket_facts(bucket: Bucket) -> dict[str, Fact]:
     region = {} if bucket.region is None else {"bucket_region": bucket.region}
     return {"bucket": bucket.name, **region}
@@ -100,5 +86,7 @@ def _tell(
         if key not in given:
             shown = "(secret)" if key == "client_secret" else fact.value
             say(f"  {key} = {shown}  ({fact.place})")
-    if "root" in changes and "root" not in given:
+    if changes.get("layout"):
+        say(f"  layout = {changes['layout']}  (every path that is yours alone)")
+    elif "root" in changes:
         say(f"  root = {changes['root'] or STANDARD_ROOT}")

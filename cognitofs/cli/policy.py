@@ -90,7 +90,15 @@ def _grant(
     if not name:
         raise ConfigError("No bucket is configured; name one with --bucket NAME.")
     template = profile.root_template(has_identity=True) if root is None else root
-    return documents.Grant(name, template, profile.s3_region, profile.identity_pool_id, kms, guests)
+    return documents.Grant(
+        name,
+        template,
+        profile.s3_region,
+        profile.identity_pool_id,
+        kms,
+        guests,
+        layout=profile.layout if root is None else "",
+    )
 
 
 def _notices(grant: documents.Grant) -> list[str]:
@@ -99,9 +107,10 @@ def _notices(grant: documents.Grant) -> list[str]:
         f"{name!r} to the claim {documents.TAGS[name]!r} (attributes for access control)."
         for name in grant.tags
     ]
-    if not documents.names_owner(grant.root):
+    if not grant.names_owner:
         notices.append(
-            f"The prefix {grant.root!r} names no user: everybody with this role shares it."
+            f"A prefix of {grant.layout or grant.root!r} names no user: everybody with this role "
+            "shares it."
         )
     if grant.partition != "aws":
         notices.append(

@@ -10,7 +10,7 @@ from functools import partial
 
 import trio
 
-from cognitofs import mounts, where
+from cognitofs import levels, mounts, where
 from cognitofs.auth.account import Account, open_account
 from cognitofs.auth.clock import ServerClock
 from cognitofs.config import require_mount
@@ -22,6 +22,7 @@ from cognitofs.doctor.machine import Machine
 from cognitofs.doctor.neighbours import Neighbours
 from cognitofs.doctor.rights import Probe
 from cognitofs.errors import CognitoFSError, ConfigError, LoginRequired
+from cognitofs.rootprefix import resolve_root
 from cognitofs.settings import Settings
 from cognitofs.store.s3 import S3Config, S3Store
 
@@ -90,21 +91,39 @@ class Examination:
             yield found
 
     async def _bucket(self, account: Account) -> AsyncIterator[Finding]:
+        """Examine each prefix that a mount would show, then what lies around the own one."""
         store_at = partial(_store, account)
-        store = store_at(account.root)
-        probe = Probe(store, account.s3_uri)
+        conditions = True
         try:
-            async for found in probe.examine():
-                yield found
-            yield await names.examine(store)
+            for prefix in _prefixes(account):
+                store = store_at(prefix)
+                probe = Probe(store, f"s3://{account.profile.bucket}/{prefix}")
+                async for found in probe.examine():
+                    yield found
+                yield await names.examine(store)
+                conditions = conditions and probe.conditions_hold
         except CognitoFSError as exc:
             yield problem(Check.BUCKET, str(exc), "Correct the profile, or try again later.")
             return
-        template = account.profile.root_template(has_identity=bool(account.identity_id))
-        conditions = probe.conditions_hold
-        around = Neighbours(template, account.identity_id, store_at, conditions)
+        around = Neighbours(_owned(account), account.identity_id, store_at, conditions)
         async for found in around.examine():
             yield found
+
+
+def _prefixes(account: Account) -> tuple[str, ...]:
+    """Return the prefixes that a mount would show; of those of everybody, the part to write."""
+    claims = {"identity_id": account.identity_id, "sub": account.sub, "username": account.username}
+    written = levels.templates(account.profile.layout)
+    return tuple(resolve_root(each, claims) for each in written) or (account.root,)
+
+
+def _owned(account: Account) -> str:
+    """Return the template of a prefix that should be nobody else's."""
+    written = levels.templates(account.profile.layout)
+    owned = [each for each in written if "{" in each]
+    return (
+        owned[0] if owned else account.profile.root_template(has_identity=bool(account.identity_id))
+    )
 
 
 def gathered(examination: Examination, *, tell: Callable[[Finding], None]) -> list[Finding]:

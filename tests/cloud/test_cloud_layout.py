@@ -9,7 +9,7 @@ import pytest
 
 from tests.cloud.emulator import Application, Cloud
 from tests.mount.gate import Gate, gate
-from tests.mount.mounted import Machine, is_fuse_usable
+from tests.mount.mounted import PATIENCE, Machine, is_fuse_usable
 
 pytestmark = [
     pytest.mark.mount,
@@ -143,8 +143,21 @@ def test_levels_that_the_role_may_not_write_or_not_see_are_said(people, app, clo
             (mount.path / "public" / "f").write_bytes(b"")
         assert (mount.path / "public").stat().st_mode & 0o222 == 0
         (mount.path / "private" / "f").write_bytes(b"mine")
-    least = alice.run("policy", "role").stdout
-    grant(cloud, app, least.replace("protected/", "elsewhere/"))
+    printed = alice.run("policy", "role").stdout
+    grant(cloud, app, printed.replace("protected/", "elsewhere/"))
     with alice.mounted() as mount:
         assert "protected is left out" in mount.said
-        assert "protected" not in os.listdir(mount.path)
+        assert sorted(os.listdir(mount.path)) == ["private", "public"]
+        (mount.path / "public" / "f").write_bytes(b"everybody's")
+
+
+def test_doctor_examines_each_part_of_the_layout(people, app, cloud):
+    alice, _ = people
+    grant(cloud, app, alice.run("policy", "role").stdout)
+    done = alice.run("doctor", "--json", seconds=2 * PATIENCE)
+    findings = json.loads(done.stdout)["findings"]
+    assert [each for each in findings if each["level"] == "problem"] == []
+    written = [each["text"] for each in findings if each["check"] == "write"]
+    assert len(written) == 3
+    assert any(f"/protected/{alice.identity}/" in each for each in written)
+    assert "Contents" not in cloud.root("s3").list_objects_v2(Bucket=app.bucket)

@@ -25,7 +25,7 @@ LIST = textwrap.dedent("""
 SLOW = LIST + textwrap.dedent("""
     import time
     first = boto3.DEFAULT_SESSION.get_credentials().get_frozen_credentials().access_key
-    time.sleep(5)
+    time.sleep(3.5)
     s3.head_object(Bucket=bucket, Key=prefix + "from-boto3")
     then = boto3.DEFAULT_SESSION.get_credentials().get_frozen_credentials().access_key
     print("renewed" if then != first else "the same")
@@ -127,7 +127,7 @@ def test_exec_puts_no_key_into_the_environment_and_cleans_up(run):
 
 
 def test_a_program_that_outlives_its_keys_gets_new_ones(run, app):
-    with app.cloud.lifetime(4):
+    with app.cloud.lifetime(3):
         done = run("exec", "--", sys.executable, "-c", SLOW)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("renewed\n")

@@ -264,23 +264,29 @@ def test_the_paths_of_an_identity_become_templates(read, raw):
     found = read(dart(outputs(buckets=[bucket(BUCKET, "photos", paths)]), raw))
     (only,) = found.buckets
     assert only.owned == ("full/{identity_id}/", "thumb/{identity_id}/")
-    assert choice.only_root(only) is None
+    assert choice.root_and_layout(only) == ("", "full/{identity_id}/ thumb/{identity_id}/")
 
 
 def test_the_standard_path_is_preferred_and_one_path_leaves_no_choice(read):
     own, media = f"private/{ENTITY}/*", f"media/{ENTITY}/*"
     both = {own: {"entityidentity": ALL}, media: {"entityidentity": ALL}}
     (only,) = read(outputs(buckets=[bucket(BUCKET, "photos", both)])).buckets
-    assert choice.only_root(only) == ""
+    assert choice.root_and_layout(only) == ("", "")
     (only,) = read(outputs(buckets=[bucket(BUCKET, "p", {media: both[media]})])).buckets
-    assert choice.only_root(only) == "media/{identity_id}/"
+    assert choice.root_and_layout(only) == ("media/{identity_id}/", "")
+
+
+def test_a_path_inside_another_is_no_path_of_its_own(read):
+    paths = {path: {"entityidentity": ALL} for path in (f"m/{ENTITY}/*", f"m/{ENTITY}/thumb/*")}
+    (only,) = read(outputs(buckets=[bucket(BUCKET, "p", paths)])).buckets
+    assert choice.root_and_layout(only) == ("m/{identity_id}/", "")
 
 
 def test_a_bucket_in_which_nothing_is_ones_own_is_said(read):
     paths = {"public/*": {"authenticated": ALL}}
     (only,) = read(outputs(buckets=[bucket(BUCKET, "shared", paths)])).buckets
     with pytest.raises(ConfigError, match="No path of shared"):
-        choice.only_root(only)
+        choice.root_and_layout(only)
 
 
 def test_the_default_bucket_comes_first_and_others_are_chosen_by_either_name(read):

@@ -189,19 +189,23 @@ def test_one_of_several_buckets_is_chosen_by_its_name(run, file, tmp_path):
     assert run("configure", "--bucket=logs").returncode == 2
 
 
-def test_of_several_prefixes_a_script_must_name_one_and_a_person_is_asked(
-    environ, run, file, tmp_path
-):
+def test_several_prefixes_become_a_layout_without_a_question(environ, run, file, tmp_path):
     two = entry("files", "full/{entity_id}/*", "thumb/{entity_id}/*")
     source = outputs(tmp_path / "a", buckets=[two, entry("logs", "{entity_id}/*")])
-    done = run("configure", "--from", source)
-    assert done.returncode == 2
-    assert "full/{identity_id}/, thumb/{identity_id}/" in done.stderr
-    assert not file.exists()
-    answers = [("Which bucket [files]", ""), ("[full/{identity_id}/]", "thumb/{identity_id}/")]
-    session = dialogue(["configure", "--from", str(source)], answers, environ)
+    assert run("configure", "--from", source).returncode == 0
+    written = read_profiles(file)["default"]
+    assert (written["layout"], "root" in written) == (
+        "full/{identity_id}/ thumb/{identity_id}/",
+        False,
+    )
+    done = run("configure", "--from", source, "--set=root=full/{identity_id}/", "--set=layout=")
+    assert done.returncode == 0
+    assert read_profiles(file)["default"]["root"] == "full/{identity_id}/"
+    session = dialogue(
+        ["configure", "--from", str(source)], [("Which bucket [files]", "logs-label")], environ
+    )
     assert session.code == 0
-    assert read_profiles(file)["default"]["root"] == "thumb/{identity_id}/"
+    assert read_profiles(file)["default"]["root"] == "{identity_id}/"
 
 
 def test_variables_of_another_tool_are_a_source_of_last_resort(run, environ, file):

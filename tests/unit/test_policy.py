@@ -52,6 +52,21 @@ def test_a_whole_bucket_needs_no_condition():
     assert "Condition" not in listing
 
 
+def test_a_layout_grants_each_of_its_prefixes_and_reading_what_is_protected():
+    own, reading, listing = policy.role(grant(layout="amplify"))["Statement"]
+    assert own["Resource"] == [
+        f"arn:aws:s3:::BUCKET/{each}*"
+        for each in (f"private/{SUB}/", f"protected/{SUB}/", "public/")
+    ]
+    assert reading["Resource"] == "arn:aws:s3:::BUCKET/protected/*"
+    assert reading["Action"] == "s3:GetObject"
+    prefixes = listing["Condition"]["StringLike"]["s3:prefix"]
+    assert prefixes[::2] == [f"private/{SUB}/", "public/", "protected/"]
+    assert not grant(layout="amplify").names_owner
+    assert grant(layout="a/{identity_id}/ b/{sub}/").names_owner
+    assert grant(layout="a/{identity_id}/ b/{sub}/").tags == ("sub",)
+
+
 def test_the_partition_follows_the_region():
     assert grant(region="cn-north-1").partition == "aws-cn"
     own = policy.role(grant(region="us-gov-west-1"))["Statement"][0]
