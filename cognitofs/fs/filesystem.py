@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from cognitofs.errors import (
+    Archived,
     BadHandle,
     InvalidArgument,
     IsADirectory,
@@ -25,6 +26,7 @@ from cognitofs.fs.handles import DirectoryHandle, FileHandle, HandleId, HandleTa
 from cognitofs.fs.mutations import Mutations
 from cognitofs.fs.openfile import OpenFile
 from cognitofs.fs.rig import Rig
+from cognitofs.store.interface import ARCHIVES
 from cognitofs.tree.attributes import Attributes, Kind
 from cognitofs.tree.inodes import ROOT, Inode, InodeNumber
 from cognitofs.tree.names import check_key
@@ -208,10 +210,25 @@ class Filesystem:
         await self.rig.namespace.revalidate(inode, self.rig.promises.open_ttl)
         if writable:
             await self.rig.namespace.describe(inode)
+        if not (flags & os.O_TRUNC and writable):
+            await self._require_restored(inode)
         with self.files.using(inode) as file:
             if flags & os.O_TRUNC and writable:
                 await file.truncate(0)
             return self._open_handle(file, readable=readable, writable=writable)
+
+    async def _require_restored(self, inode: Inode) -> None:
+        """Raise Archived for an object whose bytes cannot be had; a class alone does not say."""
+        remote = inode.remote
+        if remote is None or remote.storage_class not in ARCHIVES or not remote.size:
+            return
+        try:
+            await self.rig.store.read(remote, 0, 1)
+        except Archived as exc:
+            raise Archived(
+                f"{inode.key!r} lies in {remote.storage_class}; ask S3 to restore it, wait until "
+                "that is done, and open it again."
+            ) from exc
 
     def _open_handle(self, file: OpenFile, *, readable: bool, writable: bool) -> HandleId:
         file.handles += 1

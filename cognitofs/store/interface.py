@@ -47,6 +47,10 @@ class ObjectHeaders:
     metadata: Mapping[str, str] = field(default_factory=lambda: NO_METADATA)
 
 
+ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""Storage classes whose objects must be restored before they can be read."""
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
     """One version of an object, as LIST, HEAD or a commit reports it."""

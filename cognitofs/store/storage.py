@@ -12,14 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cognitofs.errors import ConfigError
+from cognitofs.store.interface import ARCHIVES
 
 _CREATING = frozenset({"PutObject", "CreateMultipartUpload", "CopyObject"})
 _COPYING = frozenset({"CopyObject", "UploadPartCopy"})
 _ENCRYPTIONS = ("AES256", "aws:kms", "aws:kms:dsse")
 _CLASS = re.compile(r"[A-Z][A-Z0-9_]*")
 _OWNER = re.compile(r"[0-9]{12}")
-ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
-"""Storage classes whose objects must be restored before they can be read."""
 
 
 @dataclass(frozen=True, slots=True)
