@@ -323,6 +323,10 @@ class MountOptions:
     follow_outside: bool = field(default=False, metadata=_read_by(quantities.switch))
     allow_other: bool = field(default=False, metadata=_read_by(quantities.switch))
     read_only: bool = field(default=False, metadata=_read_by(quantities.switch))
+    # Let desktops make .Trash directories at the top.
+    trash: bool = field(default=False, metadata=_read_by(quantities.switch))
+    # Objects below a directory that rename() moves by itself.
+    rename_limit: int = field(default=100_000, metadata=_read_by(quantities.count))
     uid: int = field(default_factory=os.getuid, metadata=_read_by(quantities.whole))
     gid: int = field(default_factory=os.getgid, metadata=_read_by(quantities.whole))
     file_mode: int = field(default=0o644, metadata=_read_by(quantities.mode))

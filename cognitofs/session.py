@@ -36,9 +36,11 @@ from cognitofs.mountface import Identity, RunningMount
 from cognitofs.mounts import open_state
 from cognitofs.reach import Plan, Reach
 from cognitofs.spool.blockcache import BlockCache
+from cognitofs.spool.intents import Intents
 from cognitofs.spool.journal import Journal
 from cognitofs.spool.spoolfile import SpoolDirectory
 from cognitofs.state import Binding, Note, StateDirectory, cache_directory
+from cognitofs.transfer.deletions import Deletions
 from cognitofs.transfer.parts import Ladder
 from cognitofs.transfer.readahead import Reader
 from cognitofs.transfer.uploader import Uploader
@@ -48,6 +50,7 @@ from cognitofs.tree.directories import Directories
 from cognitofs.tree.inodes import InodeTable
 from cognitofs.tree.memory import AttributeMemory
 from cognitofs.tree.namespace import Namespace
+from cognitofs.tree.veil import Veil
 
 TASKS = 1000
 """Handlers at a time. pyfuse3's default of 99 blocks `ls` behind 99 waiting closes (measured)."""
@@ -141,6 +144,7 @@ async def _serve(mount: _Mount) -> int:
             rig.reader,
             rig.namespace.describer,
             rig.uploader,
+            rig.deletions,
             filesystem.files.headers,
         ):
             await nursery.start(service.run)
@@ -209,8 +213,11 @@ def _rig(mount: _Mount, found: Reach) -> Rig:
     describer = Describer(store, memory, defaults, may_ask=options.attributes == "head")
     root = Attributes(Kind.DIRECTORY, options.dir_mode, time.time_ns())
     table = InodeTable(root)
-    namespace = Namespace(store, table, describer, ttl=options.metadata_ttl)
     journal = Journal.open(mount.state.files.journal)
+    intents = Intents(journal)
+    deletions = Deletions(store, intents)
+    seen = Veil(store, deletions)
+    namespace = Namespace(seen, table, describer, ttl=options.metadata_ttl)
     cache = BlockCache(cache_path, options.cache_size)
     reader = Reader(store, cache, timeout=options.read_timeout)
     ladder = Ladder(options.part_size)
@@ -219,12 +226,14 @@ def _rig(mount: _Mount, found: Reach) -> Rig:
         store=store,
         table=table,
         namespace=namespace,
-        directories=Directories(store, namespace),
+        directories=Directories(seen, namespace),
         spools=SpoolDirectory(mount.state.files.path),
         journal=journal,
         cache=cache,
         reader=reader,
         uploader=uploader,
+        intents=intents,
+        deletions=deletions,
         promises=_promises(mount, may_write=found.may_write),
         rights=found.rights,
     )
@@ -240,6 +249,8 @@ def _promises(mount: _Mount, *, may_write: bool) -> Promises:
         auth_wait=options.auth_wait,
         read_only=options.read_only or not may_write,
         xattrs=options.xattrs,
+        trash=options.trash,
+        rename_limit=options.rename_limit,
         uid=options.uid,
         gid=options.gid,
         prefix_bytes=mount.plan.prefix_bytes,
@@ -366,6 +377,7 @@ async def _drained(filesystem: Filesystem, face: RunningMount) -> int:
         filesystem.rig.uploader.nudge()
         await filesystem.rig.uploader.wait_drained()
         await filesystem.files.headers.wait_drained()
+        await filesystem.rig.deletions.wait_drained()
     status = face.status()
     if status.pending_files:
         _log.warning(

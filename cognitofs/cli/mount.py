@@ -76,6 +76,13 @@ def mount(
     allow_other: Annotated[
         bool | None, typer.Option("--allow-other", help="Let other users of this machine in.")
     ] = None,
+    trash: Annotated[
+        bool | None, typer.Option("--trash", help="Let desktops make .Trash directories.")
+    ] = None,
+    rename_limit: Annotated[
+        str | None,
+        typer.Option(metavar="N", help="Objects that one rename of a directory moves: 100000."),
+    ] = None,
     uid: Annotated[str | None, typer.Option(metavar="N", help="Owner of all files.")] = None,
     gid: Annotated[str | None, typer.Option(metavar="N", help="Group of all files.")] = None,
     file_mode: Annotated[

@@ -6,12 +6,13 @@ and the last release return. Names are `mutations.py`'s, bytes are `content.py`'
 INVARIANT: an inode with an OpenFile is pinned; the OpenFile goes when nothing refers to it.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import trio
 
 from cognitofs.errors import CognitoFSError
+from cognitofs.fs.gate import Gate, is_below
 from cognitofs.fs.openfile import OpenFile
 from cognitofs.fs.rig import Rig
 from cognitofs.store.interface import ObjectHead, ObjectHeaders, ObjectInfo
@@ -28,10 +29,12 @@ class Files:
 
     def __init__(self, rig: Rig) -> None:
         self.headers = HeaderWriter(rig.store, rig.journal, self)
+        self.gate = Gate()
         self._rig = rig
         self._files: dict[Inode, OpenFile] = {}
         self._waiting = trio.CapacityLimiter(WAITING_AT_ONCE)
         rig.namespace.describer.unsent_headers = self.headers.unsent
+        rig.uploader.clear_way = rig.deletions.settle
 
     def all(self) -> list[OpenFile]:
         """Return all files, open or unsent."""
@@ -77,20 +80,23 @@ class Files:
 
     async def flush(self, file: OpenFile) -> None:
         """Keep what close promises."""
-        upload = await file.flush(durable=not self._waits_for_s3)
+        async with self.gate.below(file.inode):
+            upload = await file.flush(durable=not self._waits_for_s3)
         if self._waits_for_s3:
             await self.wait(file, upload)
 
     async def fsync(self, file: OpenFile) -> None:
         """Keep what fsync promises."""
-        upload = await file.publish(durable=not self._waits_for_s3)
+        async with self.gate.below(file.inode):
+            upload = await file.publish(durable=not self._waits_for_s3)
         if self._rig.promises.sync != "local":
             await self.wait(file, upload)
 
     async def publish(self, file: OpenFile) -> None:
         """Send what was made without an open handle, and keep the promise of close() for it."""
         with self.using(file.inode):
-            upload = await file.publish(durable=not self._waits_for_s3)
+            async with self.gate.below(file.inode):
+                upload = await file.publish(durable=not self._waits_for_s3)
             if self._waits_for_s3:
                 await self.wait(file, upload)
 
@@ -119,10 +125,27 @@ class Files:
         with self.using(file.inode):
             if not file.handles and file.dirty and not file.unlinked:
                 try:
-                    await file.publish(durable=not self._waits_for_s3)
+                    async with self.gate.below(file.inode):
+                        await file.publish(durable=not self._waits_for_s3)
                 except CognitoFSError:
                     await file.make_durable()
                     raise
+
+    @asynccontextmanager
+    async def stopped(self, file: OpenFile) -> AsyncIterator[None]:
+        """Hold the file's lock with nothing under way; what was stopped is sent again after.
+
+        So when the block fails all is as before, unless it took the file's name away.
+        """
+        async with file.lock:
+            try:
+                await file.stop_sending()
+                yield
+            finally:
+                if file.must_send_again:
+                    with trio.CancelScope(shield=True):
+                        await file.send_again(durable=not self._waits_for_s3)
+                file.rewrite_headers_if_changed()
 
     async def seal_deferred(self) -> None:
         """Publish the empty files whose RELEASE the kernel did not send before the umount.
@@ -136,8 +159,12 @@ class Files:
     async def sync_below(self, directory: Inode) -> None:
         """Keep what fsync promises for everything unsent below *directory*."""
         for file in self.all():
-            if not file.unlinked and _is_below(file.inode, directory):
+            if not file.unlinked and is_below(file.inode, directory):
                 await self.fsync(file)
+        if self._rig.promises.sync == "local":
+            await self._rig.journal.make_durable()
+        else:
+            await self._rig.deletions.settle_below(directory.key)
 
     def rewritten(self, old: ObjectInfo | None, new: ObjectInfo, headers: ObjectHeaders) -> None:
         """Take over an object that got other headers by self-copy: its content is the same."""
@@ -151,12 +178,3 @@ class Files:
             self._rig.namespace.describer.learn(ObjectHead(new, headers))
             self._rig.cache.rename(old, new)
         self._rig.namespace.confirmed(inode)
-
-
-def _is_below(inode: Inode, directory: Inode) -> bool:
-    above: Inode | None = inode
-    while above is not None:
-        if above is directory:
-            return True
-        above = above.parent
-    return False

@@ -26,6 +26,7 @@ from cognitofs.fs.handles import DirectoryHandle, FileHandle, HandleId, HandleTa
 from cognitofs.fs.mutations import Mutations
 from cognitofs.fs.openfile import OpenFile
 from cognitofs.fs.rig import Rig
+from cognitofs.fs.treemoves import RenameProgress
 from cognitofs.store.interface import ARCHIVES
 from cognitofs.tree.attributes import Attributes, Kind
 from cognitofs.tree.inodes import ROOT, Inode, InodeNumber
@@ -196,8 +197,14 @@ class Filesystem:
         file = self.files.find(inode)
         if file is not None and (file.dirty or file.upload):
             return  # it rides on the upload, or follows it
-        if inode.number != ROOT and inode.is_attached:
-            await self.files.headers.schedule(*header_change(inode))
+        async with self.files.gate.below(inode):
+            if inode.number != ROOT and inode.is_attached:
+                await self.files.headers.schedule(*header_change(inode))
+
+    @property
+    def renaming(self) -> list[RenameProgress]:
+        """The renames of directories that are under way."""
+        return self._mutations.trees.progress
 
     # -- open files -------------------------------------------------------------------------------
 
@@ -324,18 +331,18 @@ class Filesystem:
         """Remove a file or symlink."""
         directory = self._inode(parent)
         self._require_writable(directory.key + name)
-        await self._mutations.unlink(directory, name)
+        await self._mutations.removals.unlink(directory, name)
 
     async def rmdir(self, parent: int, name: str) -> None:
         """Remove an empty directory."""
         directory = self._inode(parent)
         self._require_writable(f"{directory.key}{name}/")
-        await self._mutations.rmdir(directory, name)
+        await self._mutations.removals.rmdir(directory, name)
 
     async def rename(
         self, parent: int, name: str, new_parent: int, new_name: str, *, replace: bool
     ) -> None:
-        """Give a file another name; *replace* False refuses a taken one."""
+        """Give a file or directory another name; *replace* False refuses a taken one."""
         old, new = self._inode(parent), self._inode(new_parent)
         for key in (f"{old.key}{name}/", f"{new.key}{new_name}/"):
             self._require_writable(key)

@@ -10,7 +10,7 @@ INVARIANT: what was stopped for a seal that then fails is under way again.
 """
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -328,6 +328,28 @@ class OpenFile:
         elif deferred is not None:
             self.deferred = self._as_now(deferred)
             await self._record(self.deferred, durable=True)
+
+    def follows(self, infos: Mapping[tuple[str, ETag], ObjectInfo]) -> None:
+        """Let what it replaces be the copy of that: the directory above it was renamed."""
+        if self.replaces is not None:
+            self.replaces = infos.get((self.replaces.key, self.replaces.etag), self.replaces)
+
+    def sealed_as_now(self) -> tuple[Seal, ...]:
+        """Return what was stopped, for the name and the version that the inode has now."""
+        stopped, deferred = self.forerunners.stopped, self.deferred
+        sealed = stopped.seal if stopped is not None else deferred
+        return () if sealed is None or self.unlinked else (self._as_now(sealed),)
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """The journal's rows of this file, once it was stopped."""
+        deferred = () if self.deferred is None else (self.deferred.id,)
+        return (*self.forerunners.rows, *deferred)
+
+    def forgotten(self) -> None:
+        """Send nothing any more: the journal's rows are gone already."""
+        self.forerunners.rows = self.give_up()
+        self.forerunners.discard(self.content.spool)
 
     def _as_now(self, seal: Seal) -> Seal:
         """Return the same content for the name and the version that the inode has now."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from cognitofs.errors import CognitoFSError, SpoolDamaged
 from cognitofs.fs.files import Files
+from cognitofs.fs.renamerecovery import end_renames
 from cognitofs.fs.rig import Rig
 from cognitofs.spool.extents import ExtentMap
 from cognitofs.spool.journal import OpenUpload, PendingFile
@@ -56,6 +57,8 @@ class Recovered:
 
 async def recover(rig: Rig, files: Files) -> Recovered:
     """Bring back everything the journal names. The uploader must be running."""
+    await end_renames(rig)
+    rig.deletions.resume(rig.intents.deletions())
     uploads = rig.journal.uploads()
     known: set[str] = set()
     missing: list[PendingFile] = []

@@ -10,9 +10,11 @@ from typing import Literal
 
 from cognitofs.levels import Rights
 from cognitofs.spool.blockcache import BlockCache
+from cognitofs.spool.intents import Intents
 from cognitofs.spool.journal import Journal
 from cognitofs.spool.spoolfile import SpoolDirectory
 from cognitofs.store.interface import ObjectStore
+from cognitofs.transfer.deletions import Deletions
 from cognitofs.transfer.readahead import Reader
 from cognitofs.transfer.uploader import Uploader
 from cognitofs.tree.directories import Directories
@@ -34,9 +36,11 @@ class Promises:
     auth_wait: float = 60.0
     read_only: bool = False
     xattrs: bool = False
+    trash: bool = False
     uid: int = 0
     gid: int = 0
     prefix_bytes: int = 0
+    rename_limit: int = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,8 @@ class Rig:
     cache: BlockCache
     reader: Reader
     uploader: Uploader
+    intents: Intents
+    deletions: Deletions
     promises: Promises = field(default_factory=Promises)
     rights: Rights = field(default_factory=Rights)
     now_ns: Callable[[], int] = time_ns

@@ -24,7 +24,7 @@ from cognitofs.spool.seal import Seal
 from cognitofs.store.interface import ETag, ObjectHeaders, PartReceipt, UploadId
 from cognitofs.store.records import decode_headers, decode_info, encode_headers, encode_info
 
-VERSION = 1
+VERSION = 2
 """Of the tables below (user_version)."""
 
 _TABLES = """
@@ -56,6 +56,25 @@ CREATE TABLE attributes(      -- headers of an object that await their self-copy
   headers TEXT NOT NULL);
 CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 INSERT INTO meta VALUES('durable', 0);
+"""
+
+_NAMES = """
+CREATE TABLE deletion(        -- an object that shall go; its name is hidden already
+  key TEXT PRIMARY KEY,
+  expect TEXT NOT NULL,       -- ETag | any | '' (only what our own commits made)
+  txids TEXT NOT NULL);       -- JSON [txid, ...]
+CREATE TABLE rename(          -- a file or directory whose copies may not be complete
+  id INTEGER PRIMARY KEY,
+  source TEXT NOT NULL,
+  target TEXT NOT NULL,
+  retires TEXT NOT NULL);     -- JSON [id, ...]: files that lose their name to it
+CREATE TABLE move(            -- an object of it
+  rename INTEGER NOT NULL,
+  source TEXT NOT NULL,       -- JSON ObjectInfo
+  target TEXT NOT NULL,
+  expect TEXT NOT NULL,       -- ETag | absent
+  headers TEXT);              -- JSON, or NULL: those of the source
+CREATE INDEX move_of ON move(rename);
 """
 
 Statement = tuple[str, tuple[object, ...]]
@@ -143,7 +162,8 @@ class Journal:
         """Tell whether S3 has everything."""
         left = self._db.execute(
             "SELECT EXISTS(SELECT 1 FROM file) OR EXISTS(SELECT 1 FROM upload)"
-            " OR EXISTS(SELECT 1 FROM attributes)"
+            " OR EXISTS(SELECT 1 FROM attributes) OR EXISTS(SELECT 1 FROM deletion)"
+            " OR EXISTS(SELECT 1 FROM rename)"
         ).fetchone()
         return left == (0,)
 
@@ -198,7 +218,7 @@ class Journal:
         """
         gone = [("DELETE FROM file WHERE id = ?", (old,)) for old in replaces if old != seal.id]
         kept = _continue_only(continues, [seal.id, *replaces])
-        await self._commit([*gone, *kept, _insert(seal)], durable=durable)
+        await self._commit([*gone, *kept, insert_file(seal)], durable=durable)
 
     async def park(self, id: str, state: str, error: str) -> None:
         """Record that a file waits for a person: `conflict` or `failed`, and why."""
@@ -249,6 +269,14 @@ class Journal:
             [("UPDATE meta SET value = value + 1 WHERE name = 'durable'", ())], durable=True
         )
 
+    def rows(self, sql: str, *values: object) -> list[tuple[object, ...]]:
+        """Return the rows of a query, for the owner of its tables."""
+        return [tuple(row) for row in self._db.execute(sql, values)]
+
+    async def commit(self, statements: list[Statement], *, durable: bool) -> None:
+        """Change rows in one transaction, for the owner of their tables."""
+        await self._commit(statements, durable=durable)
+
     async def _commit(self, statements: list[Statement], *, durable: bool) -> None:
         """Add *statements* to the next transaction and return when it is committed.
 
@@ -286,14 +314,23 @@ def _prepare(connection: apsw.Connection, version: int) -> None:
     connection.pragma("journal_mode", "WAL")
     connection.pragma("trusted_schema", False)
     connection.pragma("synchronous", "FULL")
-    migrations: tuple[Callable[[], object], ...] = (lambda: connection.execute(_TABLES),)
+    migrations: tuple[Callable[[], object], ...] = (
+        lambda: connection.execute(_TABLES),
+        lambda: connection.execute(_NAMES),
+    )
     with connection:
         for migrate in migrations[version:]:
             migrate()
         connection.pragma("user_version", VERSION)
 
 
-def _insert(seal: Seal) -> Statement:
+def delete_file(id: str) -> Statement:
+    """Return what forgets a file."""
+    return "DELETE FROM file WHERE id = ?", (id,)
+
+
+def insert_file(seal: Seal) -> Statement:
+    """Return what records a sealed file."""
     sql = (
         "INSERT OR REPLACE INTO file(id, key, size, touched, base, base_limit, expect, headers,"
         " has_spool, supersedes, leaves, state) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'sealed')"

@@ -125,6 +125,15 @@ class HeaderWriter:
         await self._journal.finish_attributes(key)
         return (change.txid,) if change.is_in_doubt else ()
 
+    async def finish_below(self, prefix: str) -> None:
+        """Write what is scheduled below *prefix* now, and return when that is done."""
+        for key, change in self._changes.items():
+            if key.startswith(prefix):
+                change.due = trio.current_time()
+        self._notify()
+        while any(key.startswith(prefix) for key in self._changes):
+            await self._wait_change()
+
     def hurry(self) -> None:
         """Write what is scheduled without waiting for quiet."""
         for change in self._changes.values():

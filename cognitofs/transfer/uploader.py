@@ -9,7 +9,7 @@ kept, tried again or parked, and visible in `uploads`.
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from functools import partial
 
@@ -60,6 +60,8 @@ class Uploader:
         jitter: Callable[[float], float] | None = None,
     ) -> None:
         self.ladder = ladder
+        self.clear_way: Callable[[str], Awaitable[None]] = _nothing_in_the_way
+        """Returns when nothing is about to be removed under a key; set by who removes."""
         self._store = store
         self._journal = journal
         self._delivery = Delivery(store, journal, reader, ladder)
@@ -224,6 +226,7 @@ class Uploader:
         try:
             async with self._files:
                 upload.enter("uploading", upload.error)
+                await self.clear_way(upload.seal.key)
                 await self._finish(upload, await self._delivery.deliver(upload))
         except _PASSING as exc:
             self._wait(upload, exc)
@@ -275,3 +278,7 @@ class Uploader:
             _log.error("The journal cannot say so: %s", exc)
         upload.enter("conflict" if state == "conflict" else "failed", error)
         self._note_change()
+
+
+async def _nothing_in_the_way(_: str) -> None:
+    return

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import trio
 
-from cognitofs.store.interface import ObjectStore, Page
+from cognitofs.store.interface import Page
 from cognitofs.tree.inodes import Inode
 from cognitofs.tree.listing import KEPT_ENTRIES, Listing, entries_of
 from cognitofs.tree.names import order
 from cognitofs.tree.namespace import Namespace, Seen
+from cognitofs.tree.veil import Veil
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Directories:
 
     def __init__(
         self,
-        store: ObjectStore,
+        store: Veil,
         namespace: Namespace,
         *,
         now: Callable[[], float] = trio.current_time,
@@ -54,8 +55,9 @@ class Directories:
         """
         started = self._now()
         prefix = directory.key
-        start_after = prefix + after if after else ""
-        page = await self._store.list_page(prefix, start_after=start_after)
+        page = await self._list(directory, after)
+        if directory.key != prefix:  # it was renamed meanwhile
+            return await self.page(directory, after, listing)
         last = None if page.token is None else _last_key(page)[len(prefix) :]
         entries, hidden = entries_of(page, prefix)
         self._count_hidden(prefix, hidden, is_first=not after)
@@ -72,6 +74,10 @@ class Directories:
                 directory.listing = listing
         self._add_our_own(directory, shown, started, after, last)
         return DirectoryPage(tuple(sorted(shown.values(), key=_place)), last)
+
+    async def _list(self, directory: Inode, after: str) -> Page:
+        prefix = directory.key
+        return await self._store.list_page(prefix, start_after=prefix + after if after else "")
 
     def _count_hidden(self, prefix: str, hidden: int, *, is_first: bool) -> None:
         """Count the hidden keys below *prefix*; of the many directories without one nothing."""
@@ -91,6 +97,15 @@ class Directories:
                 continue
             if _place(child) > low and (high is None or _place(child) <= high):
                 shown[name] = child
+
+    async def has_others(self, directory: Inode, leaving: str) -> bool:
+        """Tell whether anything but the key *leaving*, and what is below it, is there.
+
+        The directory's own marker counts: it keeps the directory, too.
+        """
+        page = await self._store.list_page(directory.key, delimiter="", limit=3)
+        below = leaving if leaving.endswith("/") else "\0"
+        return any(f.key != leaving and not f.key.startswith(below) for f in page.objects)
 
     async def has_children(self, directory: Inode) -> bool:
         """Tell whether anything lies below *directory*, hidden keys included."""

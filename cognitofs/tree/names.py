@@ -56,3 +56,12 @@ def check_key(key: str, prefix_bytes: int) -> None:
 def order(name: str, *, is_directory: bool) -> bytes:
     """Return the place of an entry in a listing: S3 sorts keys by their bytes."""
     return (name + "/" if is_directory else name).encode()
+
+
+def is_trash(name: str) -> bool:
+    """Tell whether desktops make such a directory at the top of a volume for deleted files.
+
+    Source: FreeDesktop.org Trash Specification, "Trash directories" ($topdir/.Trash and
+    $topdir/.Trash-$uid). In a bucket it would keep, and bill, everything that was deleted.
+    """
+    return name == ".Trash" or (name.startswith(".Trash-") and name[7:].isdigit())

@@ -8,15 +8,15 @@ it was made, and the newer one wins. INVARIANT: a listing never overrides a newe
 INVARIANT: a foreign change of content or type gives the name a new inode.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 
 from cognitofs.errors import AccessDenied, NoSuchEntry, NotFound, Stale
 from cognitofs.parallel import run_all
-from cognitofs.store.interface import ObjectHead, ObjectHeaders, ObjectInfo, ObjectStore
+from cognitofs.store.interface import ETag, ObjectHead, ObjectHeaders, ObjectInfo
 from cognitofs.tree.attributes import (
     Attributes,
     Kind,
@@ -27,12 +27,16 @@ from cognitofs.tree.attributes import (
 from cognitofs.tree.describer import Describer
 from cognitofs.tree.inodes import Inode, InodeTable
 from cognitofs.tree.listing import KEPT_ENTRIES, Entry, Listing, entries_of
+from cognitofs.tree.veil import Veil
 
 SAME_MOMENT = 2
 """Seconds. LastModified of our own commits is known from the answer's Date only."""
 
 RELISTED_ENTRIES = 1000
 """A directory of one LIST page: one LIST tells of all names what HEAD and LIST tell of one."""
+
+Copied = tuple[str, ETag]
+"""Key and ETag of a version that was copied."""
 
 _NO_MARKER = ObjectHeaders()
 
@@ -51,7 +55,7 @@ class Namespace:
 
     def __init__(
         self,
-        store: ObjectStore,
+        store: Veil,
         table: InodeTable,
         describer: Describer,
         *,
@@ -94,13 +98,18 @@ class Namespace:
 
     async def _look(self, parent: Inode, name: str) -> Inode | None:
         """Ask S3 for a name, for all its neighbours at once where that costs no more."""
-        started = self._now()
+        started, prefix = self._now(), parent.key
         listing = parent.listing
         if listing is not None and len(listing.entries) < RELISTED_ENTRIES:
-            parent.listing = listing = await self._list(parent.key, started)
-            if listing is not None:
-                return self.note(parent, name, _seen_in(listing, name), started)
-        return self.note(parent, name, await self._ask(parent.key + name), started)
+            listing = await self._list(prefix, started)
+            if parent.key == prefix:
+                parent.listing = listing
+                if listing is not None:
+                    return self.note(parent, name, _seen_in(listing, name), started)
+        seen = await self._ask(prefix + name)
+        if parent.key != prefix:  # the directory was renamed meanwhile
+            return await self._look(parent, name)
+        return self.note(parent, name, seen, started)
 
     async def _list(self, prefix: str, started: float) -> Listing | None:
         """Return a directory's listing if it fits one page."""
@@ -309,6 +318,31 @@ class Namespace:
             inode.checked = self._now()
         else:
             self.confirmed(inode)
+
+    def moved_below(self, directory: Inode, infos: Mapping[Copied, ObjectInfo]) -> None:
+        """Note what became of the objects below a directory that has another name now.
+
+        *infos* are the copies by the key and ETag of their sources. Synchronous: nobody sees half.
+        """
+        directory.listing = directory.walked = None
+        directory.ours = {}
+        for child in list(directory.children.values()):
+            child.checked = self._now()
+            if child.is_directory:
+                self.moved_below(child, infos)
+            elif child.remote is not None:
+                self._follow(child, child.remote, infos.get((child.remote.key, child.remote.etag)))
+
+    def _follow(self, inode: Inode, old: ObjectInfo, new: ObjectInfo | None) -> None:
+        """Let *inode* stand for the copy of its version; what was not copied is looked up again."""
+        if new is None:
+            inode.remote = replace(old, key=inode.key)
+            if not inode.is_local:
+                self.table.detach(inode)
+            return
+        inode.remote = new
+        if inode.headers is not None:
+            self.describer.learn(ObjectHead(new, inode.headers))
 
     def doubt(self, parent: Inode, key: str) -> None:
         """Forget that a name in *parent* is gone: it may be there still."""

@@ -11,8 +11,10 @@ from cognitofs.fs.recovery import Recovered, recover
 from cognitofs.fs.rig import Promises, Rig
 from cognitofs.levels import Rights
 from cognitofs.spool.blockcache import BlockCache
+from cognitofs.spool.intents import Intents
 from cognitofs.spool.journal import Journal
 from cognitofs.spool.spoolfile import SpoolDirectory
+from cognitofs.transfer.deletions import Deletions
 from cognitofs.transfer.parts import Ladder
 from cognitofs.transfer.readahead import Reader
 from cognitofs.transfer.uploader import Uploader
@@ -22,6 +24,7 @@ from cognitofs.tree.directories import Directories
 from cognitofs.tree.inodes import ROOT, InodeTable
 from cognitofs.tree.memory import AttributeMemory
 from cognitofs.tree.namespace import Namespace
+from cognitofs.tree.veil import Veil
 
 SMALL = Ladder(first=16, minimum=16, copy_range=64)
 """Parts of 16 bytes, so that a few dozen bytes exercise what takes gigabytes on S3."""
@@ -77,6 +80,7 @@ class Mounted:
     async def drain(self):
         await self.fs.rig.uploader.wait_drained()
         await self.fs.files.headers.wait_drained()
+        await self.fs.rig.deletions.wait_drained()
 
 
 def ticking():
@@ -94,8 +98,11 @@ async def mounted(store, state, *, ladder=SMALL, cache_size=1 << 20, rights=NO_L
     table = InodeTable(Attributes(Kind.DIRECTORY, 0o755, 0))
     describer = Describer(store, AttributeMemory(None), Defaults(), may_ask=True)
     now = ticking()
-    namespace = Namespace(store, table, describer, ttl=promises.get("metadata_ttl", 5.0), now=now)
     journal = Journal.open(state / "journal.db")
+    intents = Intents(journal)
+    deletions = Deletions(store, intents)
+    seen = Veil(store, deletions)
+    namespace = Namespace(seen, table, describer, ttl=promises.get("metadata_ttl", 5.0), now=now)
     cache = BlockCache(state, cache_size)
     reader = Reader(store, cache, timeout=60.0)
     uploader = Uploader(store, journal, reader, ladder=ladder, at_once=8, jitter=lambda top: top)
@@ -104,19 +111,21 @@ async def mounted(store, state, *, ladder=SMALL, cache_size=1 << 20, rights=NO_L
         store=store,
         table=table,
         namespace=namespace,
-        directories=Directories(store, namespace, now=now),
+        directories=Directories(seen, namespace, now=now),
         spools=spools,
         journal=journal,
         cache=cache,
         reader=reader,
         uploader=uploader,
+        intents=intents,
+        deletions=deletions,
         promises=Promises(**promises),
         rights=rights,
     )
     fs = Filesystem(rig)
     try:
         async with trio.open_nursery() as nursery:
-            for service in (reader, describer, uploader, fs.files.headers):
+            for service in (reader, describer, uploader, deletions, fs.files.headers):
                 await nursery.start(service.run)
             yield Mounted(fs, await recover(rig, fs.files))
             nursery.cancel_scope.cancel()

@@ -323,7 +323,7 @@ async def test_a_link_that_cannot_be_written_leaves_no_name(store, tmp_path, mon
         assert m.fs.files.all() == []
 
 
-async def test_a_rename_whose_delete_fails_says_so_and_the_file_has_its_new_name(
+async def test_a_rename_whose_delete_is_not_answered_is_done_and_deletes_later(
     bucket, store, tmp_path, quick_clock
 ):
     bucket.outside_put("old", DATA)
@@ -331,13 +331,23 @@ async def test_a_rename_whose_delete_fails_says_so_and_the_file_has_its_new_name
         handle = await m.open("old")
         await m.fs.write(handle, 50, b"XX")
         store.fail("delete", OFFLINE)
-        with pytest.raises(Unreachable):
-            await m.fs.rename(1, "old", 1, "new", replace=True)
+        await m.fs.rename(1, "old", 1, "new", replace=True)
         await m.close(handle)
-        assert m.fs.rig.uploader.uploads() == []
-        assert sorted(await m.listdir()) == ["new", "old"]
+        assert await m.listdir() == ["new"]
+        await m.drain()
+    assert bucket.keys == ("new",)
     assert bucket.data("new") == DATA[:50] + b"XX" + DATA[52:]
-    assert bucket.data("old") == DATA
+
+
+async def test_a_rename_whose_delete_is_denied_says_so_and_shows_both_names(
+    bucket, store, tmp_path
+):
+    bucket.outside_put("old", DATA)
+    async with mounted(store, tmp_path) as m:
+        store.fail("delete", AccessDenied("403"))
+        with pytest.raises(AccessDenied):
+            await m.fs.rename(1, "old", 1, "new", replace=True)
+        assert sorted(await m.listdir()) == ["new", "old"]
 
 
 async def test_an_upload_nobody_wants_is_aborted_when_the_network_is_back(
@@ -395,6 +405,7 @@ async def test_what_had_a_name_that_was_replaced_and_moved_away_does_not_come_ba
             await m.fs.rename(1, "new", 1, "f", replace=True)
             if fate == "unlink":
                 await m.fs.unlink(1, "f")
+                await m.fs.rig.deletions.settle("f")
                 assert bucket.keys == ()
                 bucket.outside_put("f", b"old again")
                 await trio.sleep(10)

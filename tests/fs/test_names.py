@@ -7,8 +7,9 @@ from cognitofs.errors import (
     EntryExists,
     IsADirectory,
     NoSuchEntry,
+    NotADirectory,
     NotEmpty,
-    OtherFileSystem,
+    SpoolFull,
     Unreachable,
 )
 from cognitofs.fs.filesystem import Changes
@@ -127,15 +128,20 @@ async def test_a_failed_rename_loses_nothing(bucket, store, tmp_path, quick_cloc
     assert (bucket.data("a"), bucket.data("b")) == (b"NEW a", b"NEW b")
 
 
-async def test_a_failed_unlink_loses_nothing(bucket, store, tmp_path, quick_clock):
+async def full(*_, **__):
+    raise SpoolFull("The local disk is full.")
+
+
+async def test_a_failed_unlink_loses_nothing(bucket, store, tmp_path, quick_clock, monkeypatch):
     bucket.outside_put("a", b"old a")
     async with mounted(store, tmp_path, sync="fsync") as m:
         store.fail("put", OFFLINE, times=-1)
         handle = await m.open("a")
         await m.fs.write(handle, 0, b"NEW")
         await m.close(handle)
-        store.fail("delete", OFFLINE, times=-1)
-        with pytest.raises(Unreachable):
+        store.fail("begin_upload", OFFLINE, times=-1)
+        monkeypatch.setattr(m.fs.rig.intents, "doom", full)
+        with pytest.raises(SpoolFull):
             await m.fs.unlink(1, "a")
         store.heal()
         m.fs.rig.uploader.nudge()
@@ -172,8 +178,8 @@ async def test_rename_respects_noreplace_and_types(bucket, store, tmp_path):
             await m.fs.rename(1, "a", 1, "b", replace=False)
         with pytest.raises(IsADirectory):
             await m.fs.rename(1, "a", 1, "d", replace=True)
-        with pytest.raises(OtherFileSystem):
-            await m.fs.rename(1, "d", 1, "e", replace=True)
+        with pytest.raises(NotADirectory):
+            await m.fs.rename(1, "d", 1, "a", replace=True)
 
 
 async def test_symlinks_are_objects_that_hold_their_target(bucket, store, tmp_path):

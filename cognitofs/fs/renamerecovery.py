@@ -1,0 +1,60 @@
+"""Rename recovery: brings the renames that an earlier process began to their end.
+
+Runs before unsent files are brought back, since those in a renamed directory follow it. Nobody was
+told that such a rename had happened: it goes forward where S3 lets it, else it is given up.
+INVARIANT: unsent files have the names of before or of after, never both and never none.
+"""
+
+import logging
+from dataclasses import replace
+
+from cognitofs.fs.rig import Rig
+from cognitofs.spool.intents import Rename
+from cognitofs.spool.seal import Seal
+from cognitofs.store.interface import ETag, ObjectInfo
+from cognitofs.transfer.renames import Copies, complete
+
+_log = logging.getLogger(__name__)
+
+
+async def end_renames(rig: Rig) -> None:
+    """Bring every rename of the journal to an end."""
+    for rename in rig.intents.renames():
+        copies = Copies(rig.store, rename, rig.promises.stall_timeout)
+        if await complete(copies):
+            await _forward(rig, copies)
+        else:
+            await rig.intents.end_rename(rename, copies.leftovers())
+
+
+async def _forward(rig: Rig, copies: Copies) -> None:
+    rename = copies.rename
+    infos = {(s.key, s.etag): copy for s, copy in copies.done.values()}
+    pending = [found.seal for found in rig.journal.pending()]
+    seals = [
+        _renamed(seal, rename, infos)
+        for seal in pending
+        if _is_in(seal.key, rename) and seal.id not in rename.retires
+    ]
+    await rig.intents.end_rename(rename, copies.sources(), retires=rename.retires, seals=seals)
+    for id_ in {seal.id for seal in pending if seal.has_spool} & set(rename.retires):
+        rig.spools.unlink(id_)
+    _log.info("The rename of %r to %r was brought to its end.", rename.source, rename.target)
+
+
+def _is_in(key: str, rename: Rename) -> bool:
+    return key == rename.source or (rename.source.endswith("/") and key.startswith(rename.source))
+
+
+def _renamed(seal: Seal, rename: Rename, infos: dict[tuple[str, ETag], ObjectInfo]) -> Seal:
+    """Return a seal under its new name, based on the copy of what it was based on."""
+    base = seal.base
+    if base is not None:
+        base = infos.get((base.key, base.etag), base)
+    copied = infos.get((seal.key, ETag(seal.expect)))
+    return replace(
+        seal,
+        key=rename.target + seal.key[len(rename.source) :],
+        base=base,
+        expect=copied.etag if copied is not None else seal.expect,
+    )

@@ -1,0 +1,238 @@
+"""Deletions: objects that shall go, in batches, for as long as it takes.
+
+Owns the queue and its requests. Whoever takes a name away journals it here and need not wait; what
+is queued is hidden from listings (`hides`) from that moment on.
+
+INVARIANT: a deletion is journalled before it is hidden, and forgotten only when S3 has removed the
+object, or has another version of it, which then stays: an edit beats a delete.
+INVARIANT: nothing is stored under a key before its deletion is over: `settle` waits for it.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import trio
+
+from cognitofs.errors import (
+    CognitoFSError,
+    ConditionalConflict,
+    PreconditionFailed,
+    SignInError,
+    SpoolError,
+    Transient,
+)
+from cognitofs.parallel import run_all
+from cognitofs.spool.intents import Doomed, Intents
+from cognitofs.store.interface import ETag, ObjectStore, Version
+from cognitofs.transfer.leftovers import remove_ours
+
+BATCH = 1000
+"""Objects of one DeleteObjects."""
+BATCHES_AT_ONCE = 4
+LINGER = 0.2
+"""Seconds that deletions are gathered before they are sent: `rm -rf` names one at a time."""
+PAUSE = 5.0
+"""Seconds between tries while S3 cannot be reached."""
+
+_PASSING = (Transient, SignInError, ConditionalConflict)
+_log = logging.getLogger(__name__)
+
+
+class Deletions:
+    """All deletions of one mount. `run` must be running."""
+
+    def __init__(self, store: ObjectStore, intents: Intents) -> None:
+        self._store = store
+        self._intents = intents
+        self._doomed: dict[str, Doomed] = {}
+        self._trees: set[str] = set()
+        self._refused: dict[str, CognitoFSError] = {}
+        self._trouble: CognitoFSError | None = None
+        self._tries = 0
+        self._is_hurried = False
+        self._wanted = trio.Event()
+        self._changed = trio.Event()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Remove what is queued, until cancelled; what is left then is in the journal."""
+        task_status.started()
+        while True:
+            wanted = self._wanted
+            if not self._doomed:
+                await wanted.wait()
+                continue
+            await self._pause(LINGER if self._trouble is None else PAUSE)
+            await self._try_all()
+
+    async def _pause(self, seconds: float) -> None:
+        with trio.move_on_after(seconds):
+            while not self._is_hurried:
+                await self._wanted.wait()
+
+    # -- what the file system asks for ------------------------------------------------------------
+
+    @property
+    def pending(self) -> tuple[str, ...]:
+        """Keys that shall go."""
+        return tuple(self._doomed)
+
+    @property
+    def trouble(self) -> CognitoFSError | None:
+        """What the last try met, None when all was well."""
+        return self._trouble
+
+    def hides(self, key: str, etag: ETag) -> bool:
+        """Tell whether that version of an object is about to go."""
+        found = self._doomed.get(key)
+        return found is not None and (bool(found.txids) or found.expect in ("any", etag))
+
+    def hides_tree(self, prefix: str) -> bool:
+        """Tell whether everything that S3 lists below *prefix* was renamed away."""
+        return prefix in self._trees
+
+    async def add(self, doomed: Iterable[Doomed], *, forgets: Iterable[str] = ()) -> None:
+        """Journal deletions, with the end of those rows of files, and queue them."""
+        merged = [self._merged(each) for each in doomed]
+        await self._intents.doom(merged, forgets=forgets)
+        self.resume(merged)
+
+    def _merged(self, doomed: Doomed) -> Doomed:
+        """Return *doomed* with what is queued for its key already."""
+        queued = self._doomed.get(doomed.key)
+        if queued is None:
+            return doomed
+        return Doomed(doomed.key, doomed.expect or queued.expect, doomed.txids + queued.txids)
+
+    def resume(self, doomed: Iterable[Doomed], *, tree: str = "") -> None:
+        """Queue deletions that are in the journal; *tree* is a directory that is wholly gone."""
+        self._doomed |= {each.key: each for each in doomed}
+        if tree and any(key.startswith(tree) for key in self._doomed):
+            self._trees.add(tree)
+        self._notify()
+
+    async def remove(self, doomed: Doomed) -> None:
+        """Remove an object whose deletion is in the journal; without an answer it is queued.
+
+        Raises what S3 refuses; the object shows again then.
+        """
+        try:
+            await self.delete(doomed)
+        except _PASSING:
+            self.resume([doomed])
+            return
+        except trio.Cancelled:
+            self.resume([doomed])
+            raise
+        except CognitoFSError:
+            await self._note([doomed])
+            raise
+        await self._note([doomed])
+
+    async def delete(self, doomed: Doomed) -> None:
+        """Remove that version now, without a word in the journal; another version stays."""
+        try:
+            await self._store.delete(doomed.key, expect=doomed.expect)
+        except PreconditionFailed:
+            self._say_kept(doomed)
+
+    async def settle(self, key: str) -> None:
+        """Return when the object *key* is not about to go any more. Raises what S3 answers."""
+        await self._settled(lambda doomed: doomed == key)
+
+    async def settle_below(self, prefix: str) -> None:
+        """Return when nothing below *prefix* is about to go. Raises what S3 answers."""
+        await self._settled(lambda doomed: doomed.startswith(prefix))
+
+    async def wait_drained(self) -> None:
+        """Return when everything has gone."""
+        self.hurry()
+        while self._doomed:
+            await self._changed.wait()
+
+    def hurry(self) -> None:
+        """Try now: the network or the sign-in may be back."""
+        self._is_hurried = True
+        self._notify()
+
+    async def _settled(self, is_meant: Callable[[str], bool]) -> None:
+        """Wait until no key that *is_meant* is left; a try that began after the call may fail."""
+        began = self._tries
+        if any(map(is_meant, self._doomed)):
+            self.hurry()
+        while any(map(is_meant, self._doomed)):
+            await self._changed.wait()
+            if self._trouble is not None and self._tries > began + 1:
+                raise self._trouble
+        for key in [key for key in self._refused if is_meant(key)]:
+            raise self._refused.pop(key)
+
+    def _notify(self) -> None:
+        self._wanted.set()
+        self._wanted = trio.Event()
+
+    # -- one try ----------------------------------------------------------------------------------
+
+    async def _try_all(self) -> None:
+        self._is_hurried = False
+        self._tries += 1
+        self._trouble = None
+        doomed = list(self._doomed.values())
+        simple = [each for each in doomed if not each.txids]
+        batches = [simple[at : at + BATCH] for at in range(0, len(simple), BATCH)]
+        asked = [each for each in doomed if each.txids]
+        await run_all(
+            [
+                *(partial(self._remove, batch) for batch in batches),
+                *(partial(self._remove_ours, each) for each in asked),
+            ],
+            limit=BATCHES_AT_ONCE,
+        )
+        self._tries += 1
+        self._trees = {t for t in self._trees if any(key.startswith(t) for key in self._doomed)}
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def _remove(self, batch: list[Doomed]) -> None:
+        versions: list[Version] = [(each.key, each.expect) for each in batch]
+        try:
+            failures = await self._store.delete_many(versions)
+        except CognitoFSError as exc:
+            failures = dict.fromkeys((each.key for each in batch), exc)
+        await self._note([each for each in batch if not self._stays(each, failures.get(each.key))])
+
+    async def _remove_ours(self, doomed: Doomed) -> None:
+        failure: CognitoFSError | None = None
+        try:
+            await remove_ours(self._store, doomed.key, doomed.txids, doomed.expect)
+        except CognitoFSError as exc:
+            failure = exc
+        if not self._stays(doomed, failure):
+            await self._note([doomed])
+
+    def _stays(self, doomed: Doomed, failure: CognitoFSError | None) -> bool:
+        """Tell whether it must be tried again."""
+        if isinstance(failure, _PASSING):
+            self._trouble = failure
+            return True
+        if isinstance(failure, PreconditionFailed):
+            self._say_kept(doomed)
+        elif failure is not None:
+            _log.error("%r could not be removed and shows again: %s", doomed.key, failure)
+            self._refused[doomed.key] = failure
+            while len(self._refused) > BATCH:
+                del self._refused[next(iter(self._refused))]
+        return False
+
+    def _say_kept(self, doomed: Doomed) -> None:
+        _log.warning("%r was changed by somebody else; their version stays.", doomed.key)
+
+    async def _note(self, gone: list[Doomed]) -> None:
+        """Forget what is over, in the journal first."""
+        try:
+            await self._intents.forget_deletions([each.key for each in gone])
+        except SpoolError as exc:  # the next mount finds that there is nothing left to do
+            _log.error("The journal still has %d deletions: %s", len(gone), exc)
+        for each in gone:
+            if self._doomed.get(each.key) is each:
+                del self._doomed[each.key]
