@@ -153,7 +153,9 @@ class ServerTrouble(Transient):
 
 
 class Throttled(Transient):
-    """The server asks to slow down."""
+    """The server asks to slow down; `retry_after` is how many seconds it names, 0 for none."""
+
+    retry_after: float = 0.0
 
 
 class FileSystemError(CognitoFSError):

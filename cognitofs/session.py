@@ -38,6 +38,7 @@ from cognitofs.reach import Plan, Reach
 from cognitofs.spool.blockcache import BlockCache
 from cognitofs.spool.intents import Intents
 from cognitofs.spool.journal import Journal
+from cognitofs.spool.reserve import Reserve
 from cognitofs.spool.spoolfile import SpoolDirectory
 from cognitofs.state import Binding, Note, StateDirectory, cache_directory
 from cognitofs.transfer.deletions import Deletions
@@ -213,7 +214,7 @@ def _rig(mount: _Mount, found: Reach) -> Rig:
     describer = Describer(store, memory, defaults, may_ask=options.attributes == "head")
     root = Attributes(Kind.DIRECTORY, options.dir_mode, time.time_ns())
     table = InodeTable(root)
-    journal = Journal.open(mount.state.files.journal)
+    journal = Journal.open(mount.state.files.journal, Reserve(mount.state.files.reserve))
     intents = Intents(journal)
     deletions = Deletions(store, intents)
     seen = Veil(store, deletions)

@@ -5,6 +5,7 @@
         binding.json          endpoint, bucket, prefix and identity the bytes belong to
         journal.db  spool/    pending changes and their bytes
         lost+found/           bytes that were never sealed
+        reserve               space that is given up when the disk is full
     CACHE/<mount-id>/         0700   may vanish at any time
 
 Owns these names, the checks of the directories and the lock. Knows neither the journal's nor the
@@ -90,6 +91,11 @@ class StateFiles:
     def lost_found(self) -> Path:
         """The directory of bytes that were never sealed."""
         return self.path / "lost+found"
+
+    @property
+    def reserve(self) -> Path:
+        """The file that is given up when the disk is full."""
+        return self.path / "reserve"
 
     @property
     def binding(self) -> Path:

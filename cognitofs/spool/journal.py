@@ -20,6 +20,7 @@ import apsw
 import trio
 
 from cognitofs.errors import JournalTooNew, SpoolDamaged, SpoolFull
+from cognitofs.spool.reserve import Reserve
 from cognitofs.spool.seal import Seal
 from cognitofs.store.interface import ETag, ObjectHeaders, PartReceipt, UploadId
 from cognitofs.store.records import decode_headers, decode_info, encode_headers, encode_info
@@ -131,13 +132,14 @@ class _Batch:
 class Journal:
     """The open database. Build with `Journal.open`."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, reserve: Reserve | None = None) -> None:
         self._db = connection
+        self._reserve = reserve
         self._next = _Batch()
         self._lock = trio.Lock()
 
     @classmethod
-    def open(cls, path: Path) -> "Journal":
+    def open(cls, path: Path, reserve: Reserve | None = None) -> "Journal":
         """Open or make the database. Raises JournalTooNew, SpoolDamaged. Blocks; called once."""
         with_error = f"The journal {path} could not be opened; check the disk and its permissions."
         try:
@@ -152,11 +154,14 @@ class Journal:
             _prepare(connection, version)
         except apsw.Error as exc:
             raise SpoolDamaged(with_error) from exc
-        return cls(connection)
+        return cls(connection, reserve)
 
     def close(self) -> None:
-        """Close the database."""
-        self._db.close()
+        """Close the database. What a full disk keeps in its WAL is read at the next start."""
+        try:
+            self._db.close()
+        except apsw.Error:
+            self._db.close(True)  # apsw's: whatever its last checkpoint says
 
     def is_empty(self) -> bool:
         """Tell whether S3 has everything."""
@@ -295,17 +300,35 @@ class Journal:
             raise batch.error
 
     def _apply(self, batch: _Batch) -> None:
+        """Commit, on a full disk once more with the space of the reserve."""
         try:
-            self._db.pragma("synchronous", "FULL" if batch.durable else "NORMAL")
-            with self._db:
-                for sql, values in batch.statements:
-                    self._db.execute(sql, values)
+            try:
+                self._write(batch)
+            except apsw.FullError:
+                if self._reserve is None or not self._reserve.give_up():
+                    raise
+                self._write(batch)
+            if self._reserve is not None:
+                self._reserve.keep()
         except apsw.FullError as exc:
             batch.error = SpoolFull("The local disk is full (journal); free some space.")
             batch.error.__cause__ = exc
         except apsw.Error as exc:
             batch.error = SpoolDamaged(f"The journal could not be written ({exc}); check the disk.")
             batch.error.__cause__ = exc
+
+    def _write(self, batch: _Batch) -> None:
+        self._db.pragma("synchronous", "FULL" if batch.durable else "NORMAL")
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            for sql, values in batch.statements:
+                self._db.execute(sql, values)
+            self._db.execute("COMMIT")
+        except BaseException:
+            # SQLite may have rolled back by itself (sqlite.org/lang_transaction.html, section 3).
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
 
 
 def _prepare(connection: apsw.Connection, version: int) -> None:

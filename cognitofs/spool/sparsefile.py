@@ -6,6 +6,7 @@ Failures of the disk become `SpoolFull` or `SpoolDamaged` here, never a bare `OS
 spool directory must not look like a missing file.
 
 INVARIANT: `held` names a range only after its bytes were written.
+INVARIANT: `given_up` are ranges whose bytes are only in a multipart upload, not here.
 """
 
 import ctypes
@@ -71,6 +72,7 @@ class SparseFile:
     def __init__(self, fd: int, pace: DiskPace, held: ExtentMap | None = None) -> None:
         self.fd = fd
         self.held = held if held is not None else ExtentMap()
+        self.given_up = ExtentMap()
         self._pace = pace
         self._closed = False
         self._users = 0

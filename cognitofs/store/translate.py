@@ -30,6 +30,8 @@ from cognitofs.errors import (
 from cognitofs.store import answers
 
 _SKEW = 600.0  # seconds; S3 refuses at 15 minutes, HEAD without saying why
+_MOST_RETRY_AFTER = 300
+"""Seconds; a server that names more is asked again nevertheless."""
 _EXPIRED = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "InvalidToken", "TokenRefreshRequired"}
 )
@@ -97,13 +99,17 @@ _CODE_OF_STATUS: Mapping[int, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An answer that is not what was asked for. *date* is the server's clock, 0 if unknown."""
+    """An answer that is not what was asked for. *date* is the server's clock, 0 if unknown.
+
+    *retry_after* is in seconds, 0 if S3 names none.
+    """
 
     status: int
     code: str = ""
     message: str = ""
     region: str = ""
     date: int = 0
+    retry_after: float = 0.0
 
     @property
     def may_be_skewed(self) -> bool:
@@ -130,6 +136,7 @@ def refusal_from(status: int, headers: Mapping[str, str], body: bytes) -> Refusa
         message=fields.get("Message", ""),
         region=fields.get("Region") or headers.get("x-amz-bucket-region", ""),
         date=answers.http_time(headers.get("date", "")),
+        retry_after=_retry_after(headers),
     )
 
 
@@ -145,7 +152,10 @@ def error_of(refusal: Refusal, operation: str, key: str, *, now: float) -> Cogni
         hint = f"The bucket is in {refusal.region}: set bucket_region = {refusal.region!r}."
     code = refusal.code or f"status {refusal.status}"
     said = f": {_printable(refusal.message)}" if refusal.message else ""
-    return kind(f"S3 refused {operation} of {key!r} ({code}{said}). {hint}")
+    error = kind(f"S3 refused {operation} of {key!r} ({code}{said}). {hint}")
+    if isinstance(error, Throttled):
+        error.retry_after = refusal.retry_after
+    return error
 
 
 def still_expired(operation: str, key: str) -> AuthUnavailable:
@@ -154,6 +164,15 @@ def still_expired(operation: str, key: str) -> AuthUnavailable:
         f"S3 refused {operation} of {key!r} because the keys have expired, though they were just "
         "renewed. Check the clock of this machine, then sign in again with `cognitofs login`."
     )
+
+
+def _retry_after(headers: Mapping[str, str]) -> float:
+    """Return the seconds of Retry-After (RFC 9110, 10.2.3), within reason."""
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(min(int(text[:6]), _MOST_RETRY_AFTER))
+    until, date = answers.http_time(text), answers.http_time(headers.get("date", ""))
+    return float(min(max(0, until - date), _MOST_RETRY_AFTER)) if until and date else 0.0
 
 
 def _row(refusal: Refusal) -> Row:

@@ -30,6 +30,7 @@ from cognitofs.transfer.leftovers import remove_ours
 from cognitofs.transfer.multipart import Multipart
 from cognitofs.transfer.parts import MIB, Ladder, Part, plan_change
 from cognitofs.transfer.readahead import Reader
+from cognitofs.transfer.resume import Resume
 from cognitofs.transfer.upload import Upload
 
 PARTS_AT_ONCE = 16
@@ -48,6 +49,7 @@ class Delivery:
         self._journal = journal
         self._reader = reader
         self._ladder = ladder
+        self._resume = Resume(store)
 
     async def deliver(self, upload: Upload) -> ObjectInfo:
         """Return what S3 acknowledged.
@@ -92,21 +94,24 @@ class Delivery:
         if upload.multipart is None and seal.size <= self._ladder.first:
             await self._fill(upload, 0, seal.size)
             return ()
-        plan = self._plan(seal)
+        plan = self._plan(seal, upload.multipart)
         if upload.multipart is None:
             upload.multipart = Multipart(
                 self._store, self._journal, seal.id, seal.key, seal.headers
             )
         await upload.multipart.wait_landed()
+        if upload.multipart.is_resumed:
+            await self._resume.examine(upload.multipart, plan, upload.spool)
         missing = upload.multipart.missing(plan)
         await run_all(
             (partial(self._send_part, upload, part) for part in missing), limit=PARTS_AT_ONCE
         )
         return plan
 
-    def _plan(self, seal: Seal) -> tuple[Part, ...]:
+    def _plan(self, seal: Seal, begun: Multipart | None) -> tuple[Part, ...]:
         if seal.base is None or not seal.base_limit:
-            return self._ladder.cut(seal.size)
+            sent = () if begun is None else begun.sent
+            return self._ladder.as_sent(sent, seal.size).cut(seal.size)
         touched = ExtentMap(seal.touched)
         return plan_change(seal.size, touched, seal.base_limit, self._ladder)
 

@@ -54,6 +54,7 @@ class Multipart:
         self._next_to_stream = 1
         self._landed = trio.Condition()
         self._beginning = trio.Lock()
+        self.is_resumed = False
 
     @property
     def sent_bytes(self) -> int:
@@ -69,6 +70,21 @@ class Multipart:
         """Take over an upload of an earlier process."""
         self.upload_id = upload_id
         self._sent = {part.receipt.number: part for part in parts}
+        self.is_resumed = True
+
+    async def keep_only(self, parts: Sequence[SentPart]) -> None:
+        """Count on *parts* of a resumed upload and on no others; the journal follows."""
+        known = self._sent
+        self._sent = {part.receipt.number: part for part in parts}
+        self.is_resumed = False
+        for part in parts:
+            if self.upload_id is not None and known.get(part.receipt.number) != part:
+                await self._journal.record_part(self.upload_id, part)
+
+    @property
+    def sent(self) -> tuple[SentPart, ...]:
+        """What S3 has acknowledged, by number."""
+        return tuple(self._sent[number] for number in sorted(self._sent))
 
     # -- streaming: while the file is written -----------------------------------------------
 
@@ -189,6 +205,7 @@ class Multipart:
             await self._journal.forget_upload(self.upload_id)
         self.upload_id = self.refusal = None
         self._sent.clear()
+        self.is_resumed = False
         self._next_to_stream = 1
 
     async def abort(self) -> None:

@@ -11,13 +11,14 @@ INVARIANT of every list returned: parts are numbered from 1 without a gap and li
 0 to the size; every part but the last has at least `PART_MINIMUM` bytes.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Literal
 
 from cognitofs.errors import TooLarge
 from cognitofs.spool.extents import Extent, ExtentMap
+from cognitofs.spool.journal import SentPart
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
@@ -68,6 +69,16 @@ class Ladder:
             (PART_MAXIMUM, 2_000),
         )
         return tuple((min(size, PART_MAXIMUM), count) for size, count in sizes)
+
+    def as_sent(self, sent: Iterable[SentPart], size: int) -> "Ladder":
+        """Return the ladder by which *sent* of a new file of *size* bytes were cut.
+
+        An earlier mount may have had another --part-size; what it sent is not sent again.
+        """
+        for part in sent:
+            if part.receipt.number <= self.steps()[0][1] and part.stop < size:
+                return replace(self, first=part.stop - part.start)
+        return self
 
     def part(self, number: int) -> Part:
         """Return where part *number* lies when it is full."""

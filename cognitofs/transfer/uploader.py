@@ -22,8 +22,10 @@ from cognitofs.errors import (
     NoSuchUpload,
     SignInError,
     SpoolError,
+    SpoolFull,
     Stale,
     Stalled,
+    Throttled,
     Transient,
 )
 from cognitofs.spool.journal import Journal
@@ -42,7 +44,7 @@ LONGEST_PAUSE = 60.0
 PARKED_PAUSE = 900.0
 """Seconds between tries of a parked file: policies get fixed."""
 
-_PASSING = (Transient, SignInError, ConditionalConflict, NoSuchUpload, Stalled)
+_PASSING = (Transient, SignInError, ConditionalConflict, NoSuchUpload, Stalled, SpoolFull)
 _log = logging.getLogger(__name__)
 
 
@@ -231,6 +233,8 @@ class Uploader:
         except _PASSING as exc:
             self._wait(upload, exc)
             pause = self._backoff(attempt)
+            if isinstance(exc, Throttled):
+                pause = max(pause, exc.retry_after)
         except CognitoFSError as exc:
             await self._park(upload, exc)
             pause = PARKED_PAUSE

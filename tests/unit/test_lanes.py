@@ -7,8 +7,8 @@ from random import Random
 import pytest
 import trio
 
-from cognitofs.errors import Rejected, Unreachable
-from cognitofs.store.lanes import LONGEST_PAUSE, Lanes
+from cognitofs.errors import Rejected, Throttled, Unreachable
+from cognitofs.store.lanes import HALVING_SECONDS, LONGEST_PAUSE, Lanes
 
 
 def _lanes(patience: float = 20.0) -> Lanes:
@@ -73,3 +73,52 @@ async def test_an_abandoned_call_keeps_its_slot_until_it_ends():
     gate.set()
     while lanes.metadata.limiter.borrowed_tokens:
         await trio.lowlevel.checkpoint()
+
+
+def _throttled(retry_after=0.0):
+    error = Throttled("slow down")
+    error.retry_after = retry_after
+    return error
+
+
+def _raising(error):
+    def call():
+        raise error
+
+    return call
+
+
+async def test_a_lane_that_is_asked_to_slow_down_is_halved_once_for_a_burst(autojump_clock):
+    lanes = Lanes(transfers=8, metadata=8, patience=20.0)
+    for _ in range(5):
+        with pytest.raises(Throttled):
+            await lanes.once(lanes.transfers, _raising(_throttled()))
+    assert (lanes.transfers.width, lanes.metadata.width) == (4, 8)
+    for expected in (2, 1, 1):
+        await trio.sleep(HALVING_SECONDS)
+        with pytest.raises(Throttled):
+            await lanes.once(lanes.transfers, _raising(_throttled()))
+        assert lanes.transfers.width == expected
+
+
+async def test_a_lane_becomes_wide_again_with_the_answers_it_gets():
+    lanes = Lanes(transfers=4, metadata=4, patience=20.0)
+    with pytest.raises(Throttled):
+        await lanes.once(lanes.transfers, _raising(_throttled()))
+    widths = []
+    for _ in range(8):
+        await lanes.once(lanes.transfers, int)
+        widths.append(lanes.transfers.width)
+    assert widths == [2, 3, 3, 3, 4, 4, 4, 4]
+
+
+async def test_a_server_that_names_its_pause_is_given_it(autojump_clock):
+    lanes, moments = _lanes(), []
+
+    def call():
+        moments.append(trio.from_thread.run_sync(trio.current_time))
+        if len(moments) == 1:
+            raise _throttled(retry_after=7.0)
+
+    await lanes.repeatedly(lanes.metadata, call)
+    assert moments[1] - moments[0] >= 7.0

@@ -11,8 +11,10 @@ from cognitofs.errors import (
     Rejected,
     ServerTrouble,
     SpoolDamaged,
+    Throttled,
     Unreachable,
 )
+from cognitofs.store import translate
 from cognitofs.store.checksums import checksum
 from cognitofs.store.interface import (
     FileSlice,
@@ -173,3 +175,26 @@ async def test_a_listing_that_is_no_listing_is_trouble():
     for body in (b"<html/>", b"<ListBucketResult>", b""):
         with pytest.raises(ServerTrouble):
             await ask([reply(200, body)], lambda store: store.list_page(""))
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "99999999"}, 300.0),
+        (
+            {
+                "retry-after": "Mon, 23 Nov 2026 01:00:09 GMT",
+                "date": "Mon, 23 Nov 2026 01:00:00 GMT",
+            },
+            9.0,
+        ),
+        ({"retry-after": "soon"}, 0.0),
+        ({}, 0.0),
+    ],
+)
+def test_a_pause_that_s3_names_is_read(headers, seconds):
+    refusal = translate.refusal_from(503, headers, b"<Error><Code>SlowDown</Code></Error>")
+    error = translate.error_of(refusal, "PutObject", "k", now=0)
+    assert isinstance(error, Throttled)
+    assert error.retry_after == seconds
