@@ -114,7 +114,7 @@ def test_every_flag_that_the_documents_name_exists():
         for flag in (*option.opts, *option.secondary_opts)
     }
     scripts = {"--check", "--objects", "--stop", "--minutes", "--list", "--quick"}
-    scripts |= {"--seed", "--rounds"}
+    scripts |= {"--seed", "--rounds", "--install-completion"}
     for path in DOCUMENTS:
         lines = [line for line in path.read_text().splitlines() if "aws s3api" not in line]
         used = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", "\n".join(lines)))
