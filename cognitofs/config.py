@@ -316,6 +316,9 @@ class MountOptions:
     )
     metadata_ttl: float = field(default=5.0, metadata=_read_by(quantities.seconds))
     open_ttl: float = field(default=1.0, metadata=_read_by(quantities.seconds))
+    conflict: Literal["copy", "fail", "overwrite"] = field(
+        default="copy", metadata=_read_by(quantities.one_of("copy", "fail", "overwrite"))
+    )
     cache_size: int = field(default=GIB, metadata=_read_by(quantities.size))
     # None waits for as long as uploads make progress.
     drain_timeout: float | None = field(default=None, metadata=_read_by(quantities.seconds))

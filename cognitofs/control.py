@@ -43,6 +43,8 @@ The status document, `cognitofs status --json`:
       "notices": [],              sentences that were said at mount
       "files": [{"path": "a/b.txt", "state": "sealed", "size": 10, "sent": 0, "error": ""}]
                                   the first 100 that are pending, failed or in conflict
+      "conflicts": [{"path": "a/b.txt", "copy": "a/b (conflicted copy ...).txt", "when": ISO 8601}]
+                                  the last 20 that this mount settled by a copy, oldest first
     }]}
 """
 
@@ -90,6 +92,16 @@ class FileStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ConflictStatus:
+    """A conflict that was settled by giving one version a name of its own."""
+
+    path: str = ""
+    copy: str = ""
+    # ISO 8601.
+    when: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class MountStatus:
     """One element of "mounts"; the module's docstring gives each field's meaning.
 
@@ -117,6 +129,7 @@ class MountStatus:
     state_directory: str = ""
     notices: tuple[str, ...] = ()
     files: tuple[FileStatus, ...] = ()
+    conflicts: tuple[ConflictStatus, ...] = ()
 
     @property
     def needs_person(self) -> bool:
@@ -182,13 +195,20 @@ def status_document(mounts: tuple[MountStatus, ...]) -> dict[str, object]:
 
 def mount_status(document: Mapping[str, object]) -> MountStatus:
     """Return the status that *document* describes, as far as this version knows it."""
-    files, notices = document.get("files"), document.get("notices")
-    found = [file for file in files if isinstance(file, dict)] if isinstance(files, list) else []
+    notices = document.get("notices")
     return MountStatus(
         **_known(MountStatus, document),
-        files=tuple(FileStatus(**_known(FileStatus, file)) for file in found),
+        files=tuple(FileStatus(**_known(FileStatus, each)) for each in _dicts(document, "files")),
+        conflicts=tuple(
+            ConflictStatus(**_known(ConflictStatus, each)) for each in _dicts(document, "conflicts")
+        ),
         notices=_texts(notices),
     )
+
+
+def _dicts(document: Mapping[str, object], name: str) -> list[dict[str, object]]:
+    found = document.get(name)
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 def drain_progress(document: Mapping[str, object]) -> DrainProgress:

@@ -3,6 +3,7 @@
 Owns the counting of what S3 does not have yet and the words for it; changes nothing.
 """
 
+import datetime
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
@@ -11,12 +12,14 @@ import trio
 from cognitofs import __version__
 from cognitofs.control import (
     MOST_FILES,
+    ConflictStatus,
     DrainProgress,
     FileStatus,
     MountStatus,
     State,
 )
 from cognitofs.errors import LoginRequired, MountpointBusy, SignInError
+from cognitofs.fs.conflictcopies import Conflict
 from cognitofs.fs.filesystem import Filesystem
 from cognitofs.fs.openfile import OpenFile
 from cognitofs.fs.recovery import Recovered
@@ -92,6 +95,7 @@ class RunningMount:
             state_directory=self._identity.state_directory,
             notices=self._notices,
             files=tuple(files[:MOST_FILES]),
+            conflicts=tuple(map(_settled, self._filesystem.rig.conflicts.all())),
         )
 
     async def drain(self, progress: Callable[[DrainProgress], Awaitable[None]]) -> None:
@@ -147,6 +151,11 @@ class RunningMount:
             for lost in self._recovered.missing
         ]
         return found
+
+
+def _settled(conflict: Conflict) -> ConflictStatus:
+    at = datetime.datetime.fromtimestamp(conflict.at, datetime.UTC)
+    return ConflictStatus(conflict.key, conflict.copy, at.isoformat(timespec="seconds"))
 
 
 def _is_unsent(file: OpenFile) -> bool:

@@ -255,6 +255,7 @@ def _promises(mount: _Mount, *, may_write: bool) -> Promises:
         uid=options.uid,
         gid=options.gid,
         prefix_bytes=mount.plan.prefix_bytes,
+        conflict=options.conflict,
     )
 
 
@@ -306,6 +307,7 @@ async def _mounted(
 ) -> None:
     """Serve the kernel until the mount ends, and seal what a normal end seals."""
     _init_fuse(mount, filesystem)  # no wait before it: a signal would end what is not there
+    filesystem.rig.kernel.forget_entry = _forget_entry
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_announce, mount, notices)
@@ -313,6 +315,7 @@ async def _mounted(
             ending.served()
             nursery.cancel_scope.cancel()
     finally:
+        filesystem.rig.kernel.leave()
         pyfuse3.close(unmount=ending.is_asked)
     face.is_mounted = False
     with contextlib.suppress(CognitoFSError):
@@ -321,6 +324,13 @@ async def _mounted(
         for file in filesystem.files.all():
             with contextlib.suppress(CognitoFSError):
                 await file.publish(durable=True)
+
+
+def _forget_entry(parent: int, name: str) -> None:
+    """Let the kernel ask again for a name; it need not know it."""
+    pyfuse3.invalidate_entry_async(
+        pyfuse3.InodeT(parent), pyfuse3.FileNameT(name.encode()), ignore_enoent=True
+    )
 
 
 def _init_fuse(mount: _Mount, filesystem: Filesystem) -> None:

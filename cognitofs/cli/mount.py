@@ -105,6 +105,14 @@ def mount(
         str | None,
         typer.Option(metavar="SECONDS", help="How old an open file's version may be: 1; 0 asks."),
     ] = None,
+    conflict: Annotated[
+        str | None,
+        typer.Option(
+            metavar="copy|fail|overwrite",
+            help="When somebody else changed the file too: keep yours as a second file (copy), "
+            "let close fail and keep yours here (fail), or replace theirs (overwrite).",
+        ),
+    ] = None,
     attributes: Annotated[
         str | None,
         typer.Option(

@@ -89,6 +89,8 @@ def lines(mount: MountStatus) -> Iterator[str]:
     elif not mount.mounted:
         yield "    unmounted; the process ends when everything is sent"
     yield from (f"    {_file_line(file)}" for file in mount.files)
+    for each in mount.conflicts:
+        yield f"    {each.when}  {each.path!r} was changed elsewhere too; yours is {each.copy!r}"
 
 
 def _file_line(file: FileStatus) -> str:

@@ -213,6 +213,24 @@ class Content:
             )
         self.multipart.stream_nowait(uploader.nursery, spool, self.size, uploader.ladder)
 
+    def committed(self, upload: Upload, info: ObjectInfo, *, is_dirty: bool) -> None:
+        """Make the version *info* the base of what is unsealed (*is_dirty*), else of all."""
+        spool = upload.spool
+        if is_dirty:
+            self.touched = self.touched_since_seal.copy()
+            self.base_limit = min(info.size, self.low_water)
+            if spool is not None and spool is not self.spool:
+                spool.discard()
+        else:
+            self.touched = ExtentMap()
+            self.base_limit = info.size
+            if spool is not None:
+                self.rig.cache.adopt(info, spool.detach())
+            if self.spool is not None and self.spool is not spool:
+                self.spool.discard()
+            self.spool = None
+        self.upload = None
+
     def _has_upload(self) -> bool:
         return self.upload is not None and not self.upload.is_settled
 

@@ -16,7 +16,9 @@ from dataclasses import replace
 
 import trio
 
-from cognitofs.fs.content import Content, header_change, next_headers
+from cognitofs.fs.carried import Carried
+from cognitofs.fs.content import Content, next_headers
+from cognitofs.fs.contest import Contest
 from cognitofs.fs.forerunners import Forerunners
 from cognitofs.fs.rig import Rig
 from cognitofs.spool.extents import ExtentMap
@@ -26,7 +28,6 @@ from cognitofs.store.interface import ETag, Expect, ObjectHead, ObjectHeaders, O
 from cognitofs.transfer.headerwriter import HeaderWriter
 from cognitofs.transfer.leftovers import find_ours
 from cognitofs.transfer.upload import Upload
-from cognitofs.tree.attributes import Attributes, read_attributes
 from cognitofs.tree.inodes import Inode
 
 
@@ -59,6 +60,7 @@ class OpenFile:
         self.forerunners = Forerunners()
         self._rig = rig
         self._headers = headers
+        self._carried = Carried(rig, headers, inode)
         self._when_unneeded = when_unneeded
 
     @property
@@ -205,20 +207,9 @@ class OpenFile:
         if self.content.multipart is None:
             return next_headers(self.inode)
         headers = self.content.multipart.headers
-        self._show_mtime_of(headers)
+        if not self.mtime_is_set:
+            self._carried.show_mtime_of(headers)
         return headers
-
-    def _show_mtime_of(self, headers: ObjectHeaders) -> None:
-        """Show the mtime that S3 will show: a stream's headers went ahead of its last write."""
-        inode = self.inode
-        if not self.mtime_is_set and inode.attributes.mtime_ns:
-            carried = self._attributes_in(headers)
-            inode.attributes = replace(inode.attributes, mtime_ns=carried.mtime_ns)
-
-    def _attributes_in(self, headers: ObjectHeaders) -> Attributes:
-        info = self.inode.remote or ObjectInfo("", 0, ETag(""), 0)
-        defaults = self._rig.namespace.describer.defaults
-        return read_attributes(headers, info, defaults, is_marker=False)
 
     def _expect(self) -> Expect:
         base = self.stands_for
@@ -256,50 +247,35 @@ class OpenFile:
             await self.upload.spool.make_durable()
         await self._rig.journal.make_durable()
 
-    # -- what S3 acknowledged ---------------------------------------------------------------------
+    # -- what S3 has ------------------------------------------------------------------------------
+
+    async def contested(self, upload: Upload, found: ObjectHead | None) -> ObjectInfo | None:
+        """See `Owner.contested`. Who seals, renames or removes the file meanwhile stops it."""
+        upload.enter("uploading", upload.error)  # no commit is under way that others wait for
+        async with self.lock:
+            contest = Contest(self._rig, self.content, self.inode)
+            return await contest.settle(upload, found, self._stands_alone)
+
+    def _stands_alone(self, seal: Seal) -> None:
+        self.replaces = None
+        self.forerunners.doubts, self.forerunners.leaves = seal.supersedes, seal.leaves
 
     def committed(self, upload: Upload, info: ObjectInfo) -> None:
         """Take over what S3 made of *upload*: it is the base of all later changes."""
-        content, inode = self.content, self.inode
-        self._take_over(info, upload.seal.headers)
-        spool = upload.spool
-        if self.dirty:
-            content.touched = content.touched_since_seal.copy()
-            content.base_limit = min(info.size, content.low_water)
-            if spool is not None and spool is not content.spool:
-                spool.discard()
-        else:
-            content.touched = ExtentMap()
-            content.base_limit = info.size
-            if spool is not None:
-                self._rig.cache.adopt(info, spool.detach())
-            if content.spool is not None and content.spool is not spool:
-                content.spool.discard()
-            content.spool = None
+        inode = self.inode
+        self._carried.take_over(info, upload.seal.headers)
+        self.content.committed(upload, info, is_dirty=self.dirty)
         inode.unsent = self.dirty and not self.unlinked
-        content.upload = self.replaces = None
+        self.replaces = None
         self.forerunners.settled()
         self._rig.namespace.confirmed(inode)
         self.rewrite_headers_if_changed()
         self._when_unneeded(self)
 
-    def _take_over(self, info: ObjectInfo, headers: ObjectHeaders) -> None:
-        self.inode.headers = headers
-        if not self.inode.is_directory:
-            self.inode.remote = info
-            self._rig.namespace.describer.learn(ObjectHead(info, headers))
-
     def rewrite_headers_if_changed(self) -> None:
         """Send mode and times again when they are not those that S3 has."""
-        inode = self.inode
-        is_sent = inode.is_directory or inode.remote is not None
-        if inode.headers is None or self.dirty or self.unlinked or not is_sent:
-            return
-        carried, wanted = self._attributes_in(inode.headers), inode.attributes
-        if carried != replace(wanted, kind=carried.kind):
-            change = header_change(inode)
-            self._headers.resume(*change)  # now: a drain must not miss it
-            self._rig.uploader.nursery.start_soon(self._headers.record, *change)
+        if not self.dirty and not self.unlinked:
+            self._carried.rewrite_if_changed()
 
     # -- losing or changing the name ---------------------------------------------------------------
     # The caller holds the lock and brackets what it does on S3:
@@ -370,7 +346,7 @@ class OpenFile:
         found = await find_ours(self._rig.store, self.inode.key, self.forerunners.doubts)
         self.forerunners.doubts = ()
         if found is not None:
-            self._take_over(found.info, found.headers)
+            self._carried.take_over(found.info, found.headers)
 
     def renamed(self, key: str, target: "OpenFile | None") -> None:
         """Take note of another name: that of *target*, whose content ends when ours is sealed."""

@@ -1,6 +1,6 @@
 """Rig: the parts of one mount that the file system works with, and the promises it keeps.
 
-Owns nothing; it is how `session.py` hands its parts to this layer, in one frozen value.
+Owns nothing; it is how `session.py` hands its parts to this layer, in one value.
 """
 
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from time import time_ns
 from typing import Literal
 
+from cognitofs.fs.conflictcopies import RecentConflicts, this_host
 from cognitofs.levels import Rights
 from cognitofs.spool.blockcache import BlockCache
 from cognitofs.spool.intents import Intents
@@ -23,6 +24,9 @@ from cognitofs.tree.namespace import Namespace
 
 SyncLevel = Literal["close", "fsync", "local"]
 """When close() and fsync() return: see docs/SEMANTICS.md."""
+
+ConflictPolicy = Literal["copy", "fail", "overwrite"]
+"""What becomes of a version whose name was changed elsewhere: see docs/SEMANTICS.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,23 @@ class Promises:
     gid: int = 0
     prefix_bytes: int = 0
     rename_limit: int = 100_000
+    conflict: ConflictPolicy = "copy"
+    host: str = field(default_factory=this_host)
+
+
+def _no_kernel(_parent: int, _name: str) -> None:
+    """Forget nothing: no kernel is listening."""
+
+
+@dataclass(slots=True)
+class Kernel:
+    """What we tell the kernel by ourselves; nothing while no kernel listens."""
+
+    forget_entry: Callable[[int, str], None] = _no_kernel
+
+    def leave(self) -> None:
+        """Tell it nothing any more."""
+        self.forget_entry = _no_kernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +82,5 @@ class Rig:
     promises: Promises = field(default_factory=Promises)
     rights: Rights = field(default_factory=Rights)
     now_ns: Callable[[], int] = time_ns
+    kernel: Kernel = field(default_factory=Kernel)
+    conflicts: RecentConflicts = field(default_factory=RecentConflicts)

@@ -17,7 +17,6 @@ from cognitofs.errors import (
     NoSuchUpload,
     NotFound,
     PreconditionFailed,
-    Stale,
     Transient,
 )
 from cognitofs.parallel import run_all
@@ -54,7 +53,7 @@ class Delivery:
     async def deliver(self, upload: Upload) -> ObjectInfo:
         """Return what S3 acknowledged.
 
-        Raises Stale when the name was changed elsewhere, else what the store raises; the
+        Raises Stale when a person must decide about a conflict, else what the store raises; the
         same upload may be delivered again after any failure.
         """
         info = await self._bring(upload)
@@ -160,7 +159,9 @@ class Delivery:
         if verdict is Verdict.DONE and found is not None:
             return found.info
         if verdict is Verdict.CONFLICT:
-            raise _changed_elsewhere(upload.seal) from error
+            same = await upload.owner.contested(upload, found)
+            upload.unsettled = None
+            return same or await self._bring(upload)
         if verdict is Verdict.RESTART and upload.multipart is not None:
             await upload.multipart.restart()
         elif verdict is Verdict.RECREATE:
@@ -190,10 +191,3 @@ def _again(error: CognitoFSError) -> CognitoFSError:
     if isinstance(error, PreconditionFailed | NotFound | Changed):
         return ConditionalConflict("The object changed while it was written; trying again.")
     return error
-
-
-def _changed_elsewhere(seal: Seal) -> Stale:
-    return Stale(
-        f"{seal.key!r} was changed by somebody else meanwhile; your version is kept"
-        " (`cognitofs status` lists it)."
-    )

@@ -19,7 +19,7 @@ import trio
 from cognitofs.errors import CognitoFSError, LoginRequired, Stalled
 from cognitofs.spool.seal import Seal
 from cognitofs.spool.spoolfile import SpoolFile
-from cognitofs.store.interface import ObjectInfo
+from cognitofs.store.interface import ObjectHead, ObjectInfo
 from cognitofs.transfer.multipart import Multipart
 
 State = Literal["sealed", "uploading", "committing", "waiting", "conflict", "failed", "done", "off"]
@@ -27,10 +27,21 @@ State = Literal["sealed", "uploading", "committing", "waiting", "conflict", "fai
 
 
 class Owner(Protocol):
-    """Whose content it is; told once when S3 has it. Synchronous: nothing happens in between."""
+    """Whose content it is."""
+
+    async def contested(self, upload: "Upload", found: ObjectHead | None) -> ObjectInfo | None:
+        """Settle that the name of *upload* holds *found*, which is not ours.
+
+        Returns that version when it has the same bytes. Else `upload.seal` is another one by
+        then, which may be sent. Raises Stale when a person must decide.
+        """
+        ...
 
     def committed(self, upload: "Upload", info: ObjectInfo) -> None:
-        """S3 acknowledged *upload* as *info*, and the journal no longer names it."""
+        """S3 acknowledged *upload* as *info*, and the journal no longer names it.
+
+        Called once, synchronously: nothing happens in between.
+        """
         ...
 
 

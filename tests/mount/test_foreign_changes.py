@@ -13,12 +13,45 @@ pytestmark = [
 ]
 
 
+FAIL = ("--conflict", "fail")
+
+
 class TestConflict:
-    """An object that changed between open and close: the remote stays, and so do our bytes."""
+    """An object that changed between open and close: both versions are there afterwards."""
+
+    def test_ours_becomes_a_second_file_and_the_name_is_theirs(self, machine, bucket):
+        bucket.put("f.txt", b"at the beginning")
+        # However long names are trusted: the kernel is told.
+        with machine.mounted("--metadata-ttl", "3600") as mount:
+            descriptor = os.open(mount.path / "f.txt", os.O_RDWR | os.O_TRUNC)
+            number = os.fstat(descriptor).st_ino
+            os.write(descriptor, b"ours, all of it")
+            bucket.put("f.txt", b"theirs")
+            os.fsync(descriptor)
+            (copy,) = [name for name in os.listdir(mount.path) if name != "f.txt"]
+            assert copy.startswith("f (conflicted copy ")
+            assert (mount.path / copy).stat().st_ino == number
+            until(lambda: (mount.path / "f.txt").read_bytes() == b"theirs", "their version")
+            assert (mount.path / "f.txt").stat().st_ino != number
+            os.write(descriptor, b", and more")
+            os.close(descriptor)
+            assert bucket.get(copy) == b"ours, all of it, and more"
+            assert bucket.get("f.txt") == b"theirs"
+            (status,) = machine.status()
+            (conflict,) = status["conflicts"]
+            assert (conflict["path"], conflict["copy"]) == ("f.txt", copy)
+            assert status["state"] == "clean"
+            done = machine.run("status")
+            assert done.returncode == 0
+            assert copy in done.stdout
+
+
+class TestConflictFail:
+    """`--conflict fail`: the remote stays, and so do our bytes, until a person decides."""
 
     def test_close_fails_and_nothing_is_lost(self, machine, bucket):
         bucket.put("f", b"at the beginning")
-        mount = machine.mount()
+        mount = machine.mount(*FAIL)
         with pytest.raises(OSError, match="Stale") as caught:
             self.write_whole(mount.path / "f", b"ours, all of it", bucket)
         assert caught.value.errno == errno.ESTALE
@@ -27,7 +60,7 @@ class TestConflict:
         assert (mount.path / "f").read_bytes() == b"ours, all of it"
         mount.leave()
         mount.wait_gone()
-        machine.mount()  # a day later it is the same
+        machine.mount(*FAIL)  # a day later it is the same
         self.check_status(machine)
         assert (mount.path / "f").read_bytes() == b"ours, all of it"
         assert bucket.get("f") == b"theirs"
@@ -46,7 +79,7 @@ class TestConflict:
     ):
         """The bytes between ours were the object's, which is gone."""
         bucket.put("f", b"at the beginning")
-        mount = machine.mount()
+        mount = machine.mount(*FAIL)
         descriptor = os.open(mount.path / "f", os.O_RDWR)
         assert os.read(descriptor, 100) == b"at the beginning"
         os.pwrite(descriptor, b"OURS", 0)
@@ -69,7 +102,7 @@ class TestConflict:
         assert "changed by somebody else" in done.stdout
 
     def test_a_name_that_somebody_else_made_meanwhile_is_not_overwritten(self, machine, bucket):
-        mount = machine.mount()
+        mount = machine.mount(*FAIL)
         descriptor = os.open(mount.path / "f", os.O_RDWR | os.O_CREAT)
         os.write(descriptor, b"ours")
         bucket.put("f", b"theirs")

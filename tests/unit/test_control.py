@@ -13,6 +13,7 @@ import trio
 
 from cognitofs import controlclient
 from cognitofs.control import (
+    ConflictStatus,
     DrainProgress,
     FileStatus,
     MountStatus,
@@ -40,6 +41,7 @@ STATUS = MountStatus(
     pending_files=1,
     files=(FileStatus("a\nb", "sealed", 10, 3, ""),),
     notices=("One.",),
+    conflicts=(ConflictStatus("a\nb", "a\nb (conflicted copy ...)", "2026-01-31T12:00:00+00:00"),),
 )
 STEPS = (DrainProgress(2, 20), DrainProgress(1, 10), DrainProgress(0, 0, state="clean"))
 
@@ -246,7 +248,7 @@ def test_a_newer_mount_is_understood_as_far_as_we_know_it():
     document["files"][0]["colour"] = "red"
     found = mount_status(document)
     assert (found.mountpoint, found.pid, found.state) == (STATUS.mountpoint, 0, "levitating")
-    assert found.files == STATUS.files
+    assert (found.files, found.conflicts) == (STATUS.files, STATUS.conflicts)
     assert mount_status({}) == MountStatus()
 
 
@@ -254,9 +256,10 @@ def test_the_status_document_has_the_promised_fields():
     (found,) = status_document((STATUS,))["mounts"]
     promised = "mountpoint pid profile identity_id username s3_uri state pending_files"
     promised += " pending_bytes uploading_bytes failed_files conflict_files keys_expire last_error"
-    promised += " sync version files mounted waiting_for state_directory notices"
+    promised += " sync version files mounted waiting_for state_directory notices conflicts"
     assert set(found) == set(promised.split())
     assert set(found["files"][0]) == {"path", "state", "size", "sent", "error"}
+    assert set(found["conflicts"][0]) == {"path", "copy", "when"}
 
 
 def test_errors_keep_their_class_across_the_socket():
