@@ -320,6 +320,9 @@ class MountOptions:
         default="copy", metadata=_read_by(quantities.one_of("copy", "fail", "overwrite"))
     )
     cache_size: int = field(default=GIB, metadata=_read_by(quantities.size))
+    # None: 20 GiB, or half of the free space if that is less.
+    spool_size: int | None = field(default=None, metadata=_read_by(quantities.size))
+    spool_min_free: int = field(default=GIB, metadata=_read_by(quantities.size))
     # None waits for as long as uploads make progress.
     drain_timeout: float | None = field(default=None, metadata=_read_by(quantities.seconds))
     max_transfers: int = field(default=8, metadata=_read_by(quantities.count))

@@ -39,6 +39,7 @@ from cognitofs.spool.blockcache import BlockCache
 from cognitofs.spool.intents import Intents
 from cognitofs.spool.journal import Journal
 from cognitofs.spool.reserve import Reserve
+from cognitofs.spool.space import Space
 from cognitofs.spool.spoolfile import SpoolDirectory
 from cognitofs.state import Binding, Note, StateDirectory, cache_directory
 from cognitofs.transfer.deletions import Deletions
@@ -228,7 +229,7 @@ def _rig(mount: _Mount, found: Reach) -> Rig:
         table=table,
         namespace=namespace,
         directories=Directories(seen, namespace),
-        spools=SpoolDirectory(mount.state.files.path),
+        spools=SpoolDirectory(mount.state.files.path, _space(mount, cache)),
         journal=journal,
         cache=cache,
         reader=reader,
@@ -237,6 +238,13 @@ def _rig(mount: _Mount, found: Reach) -> Rig:
         deletions=deletions,
         promises=_promises(mount, may_write=found.may_write),
         rights=found.rights,
+    )
+
+
+def _space(mount: _Mount, cache: BlockCache) -> Space:
+    options = mount.options
+    return Space(
+        mount.state.files.path, options.spool_size, options.spool_min_free, cache.give_back
     )
 
 

@@ -127,6 +127,13 @@ def mount(
     cache_size: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Disk for what was read: 1GiB.")
     ] = None,
+    spool_size: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Disk for unsent bytes: 20GiB, at most half the free."),
+    ] = None,
+    spool_min_free: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Disk that unsent bytes leave free: 1GiB.")
+    ] = None,
     cache_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where what was read is kept.")
     ] = None,

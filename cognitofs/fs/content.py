@@ -16,6 +16,7 @@ from cognitofs.errors import Changed, SpoolDamaged, SpoolError
 from cognitofs.fs.rig import Rig
 from cognitofs.spool.extents import ExtentMap
 from cognitofs.spool.seal import new_txid
+from cognitofs.spool.space import LONGEST
 from cognitofs.spool.spoolfile import SpoolFile
 from cognitofs.store.interface import ETag, ObjectHeaders, ObjectInfo
 from cognitofs.store.records import TXID
@@ -140,6 +141,7 @@ class Content:
         if self.multipart is not None and self.multipart.refusal is not None:
             raise self.multipart.refusal
         stop = start + len(data)
+        await self._make_room(len(data))
         spool = await self._writable(start)
         if self.multipart is not None:
             self.multipart.touch(start, stop)
@@ -170,6 +172,13 @@ class Content:
         elif size > self.size and self.spool is None:
             self.spool = self.rig.spools.create()  # the zeros at the end are ours to send
         self._resize(size)
+
+    async def _make_room(self, size: int) -> None:
+        """Return when the spool may take *size* more bytes. Raises SpoolFull."""
+        space = self.rig.spools.space
+        deadline = trio.current_time() + LONGEST
+        while not space.has_room(size):
+            await space.wait_progress(deadline)
 
     async def _writable(self, start: int) -> SpoolFile:
         """Return a spool file in which bytes from *start* on may change."""

@@ -122,7 +122,16 @@ class BlockCache:
 
     def shrink(self) -> None:
         """Give up the blocks that were not used for longest until the limit holds."""
-        while self._total > self.limit and len(self._blocks) > 1:
+        self._shrink_to(self.limit)
+
+    def give_back(self, size: int) -> bool:
+        """Give up *size* bytes, because unsent ones need the disk; False if there are none."""
+        before = self._total
+        self._shrink_to(max(0, before - size))
+        return self._total < before
+
+    def _shrink_to(self, limit: int) -> None:
+        while self._total > limit and len(self._blocks) > 1:
             (cached, number), size = self._blocks.popitem(last=False)
             self._total -= size
             cached.bytes.punch(number * BLOCK, (number + 1) * BLOCK)

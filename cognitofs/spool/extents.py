@@ -25,11 +25,12 @@ class Extent:
 class ExtentMap:
     """A set of byte offsets, kept as merged ranges."""
 
-    __slots__ = ("_starts", "_stops")
+    __slots__ = ("_starts", "_stops", "_total")
 
     def __init__(self, extents: Iterable[tuple[int, int]] = ()) -> None:
         self._starts: list[int] = []
         self._stops: list[int] = []
+        self._total = 0
         for start, stop in extents:
             self.add(start, stop)
 
@@ -53,11 +54,12 @@ class ExtentMap:
         """Return an independent map of the same ranges."""
         twin = ExtentMap()
         twin._starts, twin._stops = self._starts.copy(), self._stops.copy()
+        twin._total = self._total
         return twin
 
     def total(self) -> int:
         """Return how many bytes are held."""
-        return sum(self._stops) - sum(self._starts)
+        return self._total
 
     def add(self, start: int, stop: int) -> None:
         """Hold [start, stop) too."""
@@ -68,6 +70,7 @@ class ExtentMap:
         if first < last:
             start = min(start, self._starts[first])
             stop = max(stop, self._stops[last - 1])
+        self._total += stop - start - self._sum(first, last)
         self._starts[first:last] = [start]
         self._stops[first:last] = [stop]
 
@@ -82,8 +85,12 @@ class ExtentMap:
         left = (self._starts[first], start)
         right = (stop, self._stops[last - 1])
         kept = [(a, b) for a, b in (left, right) if a < b]
+        self._total += sum(b - a for a, b in kept) - self._sum(first, last)
         self._starts[first:last] = [a for a, _ in kept]
         self._stops[first:last] = [b for _, b in kept]
+
+    def _sum(self, first: int, last: int) -> int:
+        return sum(self._stops[first:last]) - sum(self._starts[first:last])
 
     def covers(self, start: int, stop: int) -> bool:
         """Tell whether every byte of [start, stop) is held; True for an empty range."""

@@ -325,8 +325,7 @@ class Journal:
                 self._db.execute(sql, values)
             self._db.execute("COMMIT")
         except BaseException:
-            # SQLite may have rolled back by itself (sqlite.org/lang_transaction.html, section 3).
-            if self._db.in_transaction:
+            if self._db.in_transaction:  # SQLite may have rolled back by itself
                 self._db.execute("ROLLBACK")
             raise
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import trio
 
 from cognitofs.spool.extents import ExtentMap
+from cognitofs.spool.space import Space
 from cognitofs.spool.sparsefile import BLOCK, DiskPace, SparseFile, local_disk
 
 _FICLONE = 0x40049409
@@ -34,7 +35,37 @@ class SpoolFile(SparseFile):
         super().__init__(fd, directory.pace, held)
         self.name = name
         self._directory = directory
+        self._charged = 0
+        self._is_counted = True
+        self.count()
         self._name_is_durable = held is not None
+
+    def count(self) -> None:
+        """Tell the spool how many bytes are held here now."""
+        held = self.held.total() if self._is_counted else 0
+        change, self._charged = held - self._charged, held
+        if change:
+            self._directory.space.charge(change)
+
+    def note_progress(self) -> None:
+        """Note that S3 acknowledged some of it: writers who wait for room may go on waiting."""
+        self._directory.space.note_progress()
+
+    def _count_no_more(self) -> None:
+        self._is_counted = False
+        self.count()
+
+    async def write(self, start: int, data: bytes) -> None:
+        """See `SparseFile.write`; what it takes is counted."""
+        try:
+            await super().write(start, data)
+        finally:
+            self.count()
+
+    def resize(self, size: int) -> None:
+        """See `SparseFile.resize`; what it frees is counted."""
+        super().resize(size)
+        self.count()
 
     async def make_durable(self) -> None:
         """Return when the bytes and the name survive a power cut (fdatasync, fsync of directory).
@@ -68,6 +99,7 @@ class SpoolFile(SparseFile):
             twin.discard()
             raise
         twin.held = held
+        trio.from_thread.run_sync(twin.count)
         return twin
 
     def _copy_to(self, twin: "SpoolFile", held: ExtentMap) -> None:
@@ -91,12 +123,14 @@ class SpoolFile(SparseFile):
         """Forget the bytes: unlink and close."""
         if self.name:
             self._directory.unlink(self.name)
+        self._count_no_more()
         self.close()
 
     def hand_over(self) -> "SpoolFile":
         """Return another handle on the file, which has the name from now on; this one has none."""
         with local_disk("duplicating a descriptor"):
             fd = os.dup(self.fd)
+        self._count_no_more()
         heir = SpoolFile(self._directory, self.name, fd, self.held.copy())
         self.name = ""
         return heir
@@ -104,14 +138,16 @@ class SpoolFile(SparseFile):
     def detach(self) -> SparseFile:
         """Unlink the name; the bytes live on as a nameless file (they are on S3 now)."""
         self._directory.unlink(self.name)
+        self._count_no_more()
         return self
 
 
 class SpoolDirectory:
     """The directories `spool` and `lost+found` below a state directory."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, space: Space | None = None) -> None:
         self.pace = DiskPace()
+        self.space = space or Space(state)
         self.lost_found = state / "lost+found"
         with local_disk("opening the spool"):
             for path in (state / "spool", self.lost_found):

@@ -147,6 +147,7 @@ class Multipart:
                 receipt = await self._store.upload_part(self.key, upload_id, part.number, body)
             if not flight.stale:
                 await self._keep(upload_id, part, receipt)
+                spool.note_progress()
         except CognitoFSError:
             if not flight.stale:  # else e.g. BadDigest: the bytes changed under the request
                 raise

@@ -13,6 +13,7 @@ from cognitofs.levels import Rights
 from cognitofs.spool.blockcache import BlockCache
 from cognitofs.spool.intents import Intents
 from cognitofs.spool.journal import Journal
+from cognitofs.spool.space import Space
 from cognitofs.spool.spoolfile import SpoolDirectory
 from cognitofs.transfer.deletions import Deletions
 from cognitofs.transfer.parts import Ladder
@@ -90,7 +91,9 @@ def ticking():
 
 
 @asynccontextmanager
-async def mounted(store, state, *, ladder=SMALL, cache_size=1 << 20, rights=NO_LEVELS, **promises):
+async def mounted(
+    store, state, *, ladder=SMALL, cache_size=1 << 20, spool_size=None, rights=NO_LEVELS, **promises
+):
     """Mount *store* with the state directory *state*; leaving the block is a crash.
 
     Nothing is sealed or drained at the end: call `drain` for an orderly end.
@@ -106,7 +109,7 @@ async def mounted(store, state, *, ladder=SMALL, cache_size=1 << 20, rights=NO_L
     cache = BlockCache(state, cache_size)
     reader = Reader(store, cache, timeout=60.0)
     uploader = Uploader(store, journal, reader, ladder=ladder, at_once=8, jitter=lambda top: top)
-    spools = SpoolDirectory(state)
+    spools = SpoolDirectory(state, Space(state, spool_size, 0, cache.give_back))
     rig = Rig(
         store=store,
         table=table,
