@@ -114,6 +114,7 @@ class Case:
     """One work on one host, cut off at a chosen place."""
 
     def __init__(self, patch, state, level, work):
+        self.patch = patch
         self.cloud = Cloud()
         self.disk = Disk(patch, self.cloud)
         self.host = Host(self.cloud, Path(state))

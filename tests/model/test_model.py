@@ -99,11 +99,11 @@ def test_a_host_loses_nothing_and_shows_nothing_torn(level, seed, script):
 
 
 def test_lives_of_a_host(effort):
-    lives_of(effort.rounds(400), effort.counts, STEPS)
-    effort.demand(2, *TO_MEET)
+    lives_of(effort.rounds(100), effort.counts, STEPS)
+    effort.demand(1, *TO_MEET)
 
 
 @pytest.mark.reliability
 def test_long_lives_of_a_host(effort):
-    lives_of(effort.rounds(200), effort.counts, LONG_STEPS)
+    lives_of(effort.rounds(400), effort.counts, LONG_STEPS)
     effort.demand(4, *TO_MEET)

@@ -20,9 +20,7 @@ from cognitofs.errors import (
     Unreachable,
 )
 from cognitofs.store.checksums import checksum
-from cognitofs.store.interface import (
-    ObjectInfo,
-)
+from cognitofs.store.interface import ObjectInfo, PartReceipt, UploadId
 from tests.scripted_http import Reply, reply, scripted_server
 from tests.unit.scripted_store import (
     DATE,
@@ -34,6 +32,7 @@ from tests.unit.scripted_store import (
     RenewableKeys,
     ask,
     error_body,
+    info_of,
     put,
     store_at,
 )
@@ -137,6 +136,26 @@ async def test_a_commit_is_sent_once_whatever_the_trouble():
                 await put(store)
             store.close()
         assert len(server.heard) == 1
+
+
+@pytest.mark.parametrize(
+    "commit",
+    [
+        lambda store: store.complete_upload(
+            "f", UploadId("u"), (PartReceipt(1, TAG, 4, ""),), expect="absent"
+        ),
+        lambda store: store.copy(info_of(), "g", expect="absent", headers=None),
+        lambda store: store.delete("f", expect=TAG),
+    ],
+    ids=["complete", "copy", "delete"],
+)
+async def test_a_commit_without_an_answer_is_not_sent_again(commit):
+    with scripted_server([Reply(b"", hangs_up=True), STORED]) as server:
+        store = store_at(server.endpoint, patience=60.0)
+        with pytest.raises(Unreachable):
+            await commit(store)
+        store.close()
+    assert len(server.heard) == 1
 
 
 async def test_a_repeatable_call_is_repeated_until_it_works(autojump_clock):
