@@ -132,6 +132,8 @@ class OpenFile:
         if not self.dirty or self.unlinked:
             return self.upload
         content = self.content
+        # Else a power cut brings that row back, and takes what replaced it for somebody else's.
+        durable = durable or self.deferred is not None
         with self._going_on():
             seal = await self._freeze()
             if durable and content.spool is not None and seal.has_spool:
