@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cognitofs.auth.account import Account, stored_sign_in
 from cognitofs.auth.clock import TOLERATED_SECONDS, ServerClock
+from cognitofs.auth.role import role_of
 from cognitofs.auth.tokens import claims_of
 from cognitofs.config import Profile
 from cognitofs.doctor.findings import Check, Finding, hint, ok, problem
@@ -15,10 +16,12 @@ _NOTICEABLE_SECONDS = 60.0
 
 
 def signed_in(account: Account) -> Finding:
-    """Return as whom keys were given out."""
-    who = account.username or "the credential process"
-    identity = f" ({account.identity_id})" if account.identity_id else ""
-    return ok(Check.SIGN_IN, f"There are keys for {who}{identity}; the files are {account.s3_uri}")
+    """Return as whom, and with which role, keys were given out."""
+    who = account.username or account.identity_id or "the credential process"
+    identity = f" ({account.identity_id})" if account.username and account.identity_id else ""
+    role = role_of(account.credentials.current(), account.profile)
+    with_role = f" with the role {role}" if role else ""
+    return ok(Check.SIGN_IN, f"There are keys for {who}{identity}{with_role}; see {account.s3_uri}")
 
 
 def clock(measured: ServerClock) -> Finding:

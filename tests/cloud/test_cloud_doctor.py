@@ -179,3 +179,7 @@ def test_a_person_reads_a_line_and_a_remedy_for_each_finding(patient):
     lines = done.stdout.splitlines()
     assert any(line.startswith("ok ") and "neighbours" in line for line in lines)
     assert all("->" in lines[n + 1] for n, line in enumerate(lines) if line.startswith("hint"))
+
+
+def test_the_role_that_the_keys_are_of_is_named(patient):
+    assert f"assumed-role/{patient.app.bucket}/" in doctor(patient)["sign-in"]["text"]
