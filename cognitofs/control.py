@@ -75,6 +75,8 @@ class State(StrEnum):
     UPLOADING = "uploading"
     WAITING = "waiting"
     CONFLICT = "conflict"
+    # Its name is gone here, and S3 has not removed the object yet.
+    DELETING = "deleting"
     FAILED = "failed"
     # Of a mount only: no process runs; what is pending goes on at the next mount.
     UNMOUNTED = "unmounted"
@@ -127,6 +129,9 @@ class MountStatus:
     sync: str = ""
     version: str = ""
     state_directory: str = ""
+    renaming: str = ""
+    rename_done: int = 0
+    rename_total: int = 0
     notices: tuple[str, ...] = ()
     files: tuple[FileStatus, ...] = ()
     conflicts: tuple[ConflictStatus, ...] = ()

@@ -23,6 +23,7 @@ from cognitofs.fs.conflictcopies import Conflict
 from cognitofs.fs.filesystem import Filesystem
 from cognitofs.fs.openfile import OpenFile
 from cognitofs.fs.recovery import Recovered
+from cognitofs.fs.treemoves import RenameProgress
 
 PROGRESS_SECONDS = 0.2
 
@@ -32,6 +33,7 @@ _WORST = (
     State.WAITING,
     State.UPLOADING,
     State.SEALED,
+    State.DELETING,
     State.DIRTY,
 )
 
@@ -73,6 +75,7 @@ class RunningMount:
         files = self._files()
         states = {file.state for file in files}
         counts = self._counts(files)
+        moving = next(iter(self._filesystem.renaming), RenameProgress("", "", 0, 0))
         return MountStatus(
             mountpoint=self._identity.mountpoint,
             mounted=self.is_mounted,
@@ -93,6 +96,9 @@ class RunningMount:
             sync=self._filesystem.rig.promises.sync,
             version=__version__,
             state_directory=self._identity.state_directory,
+            renaming=f"{moving.source} -> {moving.target}" if moving.total else "",
+            rename_done=moving.copied,
+            rename_total=moving.total,
             notices=self._notices,
             files=tuple(files[:MOST_FILES]),
             conflicts=tuple(map(_settled, self._filesystem.rig.conflicts.all())),
@@ -103,6 +109,7 @@ class RunningMount:
         rig = self._filesystem.rig
         rig.uploader.nudge()
         self._filesystem.files.headers.hurry()
+        rig.deletions.hurry()
         while True:
             counts = self._counts(self._files())
             await progress(counts)
@@ -141,6 +148,11 @@ class RunningMount:
         found = [_status_of(f) for f in self._filesystem.files.all() if _is_unsent(f)]
         keys = self._filesystem.files.headers.pending
         found += [FileStatus(path=key, state=State.SEALED) for key in keys]
+        deletions = self._filesystem.rig.deletions
+        trouble = str(deletions.trouble) if deletions.trouble is not None else ""
+        found += [
+            FileStatus(path=key, state=State.DELETING, error=trouble) for key in deletions.pending
+        ]
         found += [
             FileStatus(
                 path=lost.seal.key,

@@ -35,8 +35,8 @@ def status(
 ) -> None:
     """Show your mounts and which files S3 does not have yet.
 
-    States: clean, dirty (being written), sealed (waiting its turn), uploading, waiting (for a
-    sign-in or the network), conflict and failed (kept here; a person decides), unmounted.
+    States: clean, dirty (being written), sealed (waiting its turn), uploading, deleting, waiting
+    (for a sign-in or the network), conflict and failed (kept here; a person decides), unmounted.
     Exit code 4: something is in conflict or failed.
 
     For example:
@@ -82,6 +82,9 @@ def lines(mount: MountStatus) -> Iterator[str]:
         yield f"    to send: {files_text(mount.pending_files, mount.pending_bytes)}" + (
             f", {size_text(mount.uploading_bytes)} on the way" if mount.uploading_bytes else ""
         )
+    if mount.renaming:
+        done = f"{mount.rename_done:,} of {mount.rename_total:,} objects copied"
+        yield f"    renaming {mount.renaming!r}: {done}"
     if mount.last_error:
         yield f"    last error: {mount.last_error}"
     if mount.state == State.UNMOUNTED:

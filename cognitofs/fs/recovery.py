@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cognitofs.errors import CognitoFSError, SpoolDamaged
 from cognitofs.fs.files import Files
-from cognitofs.fs.renamerecovery import end_renames
+from cognitofs.fs.renamerecovery import clear_away, end_renames
 from cognitofs.fs.rig import Rig
 from cognitofs.spool.extents import ExtentMap
 from cognitofs.spool.journal import OpenUpload, PendingFile
@@ -58,7 +58,7 @@ class Recovered:
 async def recover(rig: Rig, files: Files) -> Recovered:
     """Bring back everything the journal names. The uploader must be running."""
     await end_renames(rig)
-    rig.deletions.resume(rig.intents.deletions())
+    await clear_away(rig)
     uploads = rig.journal.uploads()
     known: set[str] = set()
     missing: list[PendingFile] = []

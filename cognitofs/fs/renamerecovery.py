@@ -6,13 +6,20 @@ INVARIANT: unsent files have the names of before or of after, never both and nev
 """
 
 import logging
+from contextlib import suppress
 from dataclasses import replace
 
+import trio
+
+from cognitofs.errors import CognitoFSError
 from cognitofs.fs.rig import Rig
 from cognitofs.spool.intents import Rename
 from cognitofs.spool.seal import Seal
 from cognitofs.store.interface import ETag, ObjectInfo
 from cognitofs.transfer.renames import Copies, complete
+
+PATIENCE = 10.0
+"""Seconds that a mount waits for deletions before it answers."""
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +32,16 @@ async def end_renames(rig: Rig) -> None:
             await _forward(rig, copies)
         else:
             await rig.intents.end_rename(rename, copies.leftovers())
+
+
+async def clear_away(rig: Rig) -> None:
+    """Remove what an earlier process did not get to; what takes longer goes on behind the mount.
+
+    A directory whose objects are about to go would show, empty, until they have gone.
+    """
+    rig.deletions.resume(rig.intents.deletions())
+    with trio.move_on_after(PATIENCE), suppress(CognitoFSError):
+        await rig.deletions.settle_below("")
 
 
 async def _forward(rig: Rig, copies: Copies) -> None:

@@ -16,7 +16,7 @@ from cognitofs.fs.filesystem import Changes
 from cognitofs.testing import FaultyStore
 from tests.fs.fsrig import mounted
 from tests.model.weather import close_files_in, open_files
-from tests.model.world import DIRECTORY, FILE, LINK, Node, World
+from tests.model.world import DIRECTORY, FILE, LINK, Node, World, moved
 
 LOCAL, ANY = 300, 5000
 """Virtual seconds after which the kernel's side cancels a handler (fuse/operations.py)."""
@@ -404,6 +404,7 @@ class Host:
                 if any(u.state == "conflict" for u in uploads) and not self.is_certain:
                     raise Undecided
             await self.m.fs.files.headers.wait_drained()
+            await self.m.fs.rig.deletions.wait_drained()
             self.m.fs.files.headers._draining = False
         await trio.sleep(6)  # longer than what is known of names is trusted
         self.is_bad = False
@@ -483,7 +484,7 @@ class Host:
         self.forget_all()
         rows = {
             table: rig.journal._db.execute(f"SELECT * FROM {table}").fetchall()
-            for table in ("file", "upload", "part", "attributes")
+            for table in ("file", "upload", "part", "attributes", "deletion", "rename", "move")
         }
         assert not any(rows.values()), rows
         assert rig.spools.names() == []
@@ -499,5 +500,7 @@ def _is_late(error):
 
 
 def _renamed(kept, old, new):
-    moved = {path: data for path, data in kept.items() if path != old}
-    return moved | {new: kept[old]} if old in kept else moved
+    if kept.get(old, b"") is None:
+        return {moved(path, old, new): data for path, data in kept.items()}
+    left = {path: data for path, data in kept.items() if path != old}
+    return left | {new: kept[old]} if old in kept else left

@@ -30,9 +30,10 @@ OPERATIONS = (
     "list_page",
     "copy",
     "delete",
+    "delete_many",
     "abort_upload",
 )
-COMMITS = ("put", "complete_upload", "copy", "delete")
+COMMITS = ("put", "complete_upload", "copy", "delete", "delete_many")
 LEVELS = ("close", "fsync", "local")
 HANDLES = 4
 
@@ -52,6 +53,7 @@ _WEIGHTS = {
     "chmod": 2,
     "unlink": 3,
     "rename": 5,
+    "rename_directory": 2,
     "mkdir": 2,
     "rmdir": 1,
     "symlink": 1,
@@ -195,6 +197,16 @@ class Steps:
         old = pick(self._files(FILE, LINK), i)
         free = [p for p in PATHS if self.host.world.can_be_made(p) or p in self._files(FILE, LINK)]
         new = pick([p for p in free if p != old], j)
+        if old is not None and new is not None:
+            with self.host.naming(5000):
+                await self.host.rename(old, new)
+
+    async def rename_directory(self, i, j, k):
+        world = self.host.world
+        old = pick(self._files(DIRECTORY), i)
+        empty = [p for p in self._files(DIRECTORY) if not world.children(p)]
+        free = [p for p in (*DIRECTORIES, "d/e") if world.can_be_made(p) or p in empty]
+        new = pick([p for p in free if p != old and not p.startswith(f"{old}/")], j)
         if old is not None and new is not None:
             with self.host.naming(5000):
                 await self.host.rename(old, new)

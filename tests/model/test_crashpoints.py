@@ -49,6 +49,14 @@ WORKS = {
     "files are removed": [
         "create a", "write 0 40", "close", "unlink a", "unlink old", "create a", "close",
     ],
+    "a directory moves with all kinds of files": [
+        "create d/a", "write 0 20", "close", "create d/b", "write 0 40", "fsync", "rename d e",
+        "read e/x", "write 40 9", "close",
+    ],
+    "a directory takes the place of an empty one": ["mkdir e", "chmod d/x", "rename d e"],
+    "a directory goes and comes back": [
+        "unlink d/x", "rmdir d", "mkdir d", "create d/x", "write 0 20", "close",
+    ],
     "a link and a mode": ["symlink a to/old", "chmod old", "rename old b", "rename a c"],
 }  # fmt: skip
 
@@ -105,6 +113,9 @@ class Work:
 
     async def mkdir(self, path):
         await self.host.mkdir(path)
+
+    async def rmdir(self, path):
+        await self.host.rmdir(path)
 
     async def symlink(self, path, target):
         await self.host.symlink(path, target)

@@ -84,6 +84,11 @@ class Cloud(MemoryStore):
         assert expect != "any" or key.endswith("/"), f"an unconditional delete of {key}"
         await super().delete(key, expect=expect)
 
+    async def delete_many(self, versions):
+        for key, expect in versions:
+            assert expect != "any" or key.endswith("/"), f"an unconditional delete of {key}"
+        return await super().delete_many(versions)
+
     async def _request(self, operation, effect):
         self.fuse.check()
         assert self.requests.total() < ENDLESS, f"requests without end: {self.requests}"

@@ -71,6 +71,10 @@ class World:
         return path in self.tree and self.tree[path].kind == DIRECTORY
 
     def rename(self, old, new):
+        if self.tree[old].kind == DIRECTORY:
+            self.tree.pop(new, None)
+            self.tree = {moved(path, old, new): node for path, node in self.tree.items()}
+            return
         node, target = self.tree.pop(old), self.tree.get(new)
         if node.inherits:
             node.kept = None
@@ -89,3 +93,8 @@ class World:
             node.mode, node.inherits = None, False
             kept[path] = node
         self.tree = kept
+
+
+def moved(path, old, new):
+    """Return the path of what was *path* before the directory *old* became *new*."""
+    return new + path[len(old) :] if path == old or path.startswith(old + "/") else path
