@@ -41,6 +41,14 @@ SUITES = {
         "another client that writes and removes the same objects",
         ("-m", "reliability", "tests/model/test_foreign.py"),
     ),
+    "hosts": Suite(
+        "two hosts that edit the same names and crash, on the model",
+        ("-m", "reliability", "tests/model/test_two_hosts.py"),
+    ),
+    "mounts": Suite(
+        "two real mounts of one prefix that edit the same names",
+        ("-m", "reliability", "tests/mount/test_two_mounts.py"),
+    ),
     "crowds": Suite(
         "many tasks at work on one file, in every order that a seed brings",
         ("-m", "reliability", "tests/model/test_concurrent.py"),
