@@ -38,6 +38,8 @@ The status document, `cognitofs status --json`:
       "failed_files": 0,          S3 refuses them for good; kept, a person decides
       "conflict_files": 0,        changed elsewhere too; kept, a person decides
       "keys_expire": "2026-01-31T12:00:00+00:00",   ISO 8601, or "" when unknown or never
+      "sign_in_ends": "2026-03-02T12:00:00+00:00",  about when a new login is needed, or ""
+      "sign_in_warning": "",      a sentence once that is near
       "last_error": "",           the newest failure as a sentence
       "sync": "close", "version": "0.1.0", "state_directory": "/home/ada/.local/state/...",
       "notices": [],              sentences that were said at mount
@@ -125,6 +127,8 @@ class MountStatus:
     failed_files: int = 0
     conflict_files: int = 0
     keys_expire: str = ""
+    sign_in_ends: str = ""
+    sign_in_warning: str = ""
     last_error: str = ""
     sync: str = ""
     version: str = ""

@@ -6,6 +6,7 @@ Owns the counting of what S3 does not have yet and the words for it; changes not
 import datetime
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import trio
 
@@ -51,6 +52,25 @@ class Identity:
     state_directory: str
 
 
+class SignInTimes(Protocol):
+    """What is known of keys and sign-in at the moment: ISO 8601, or "" when never or unknown."""
+
+    @property
+    def keys_expire(self) -> str:
+        """When the keys at hand end."""
+        ...
+
+    @property
+    def sign_in_ends(self) -> str:
+        """When a new login will be needed."""
+        ...
+
+    @property
+    def warning(self) -> str:
+        """What to tell the person of that; "" while there is time."""
+        ...
+
+
 class RunningMount:
     """The mount as its control socket shows it."""
 
@@ -59,7 +79,7 @@ class RunningMount:
         filesystem: Filesystem,
         identity: Identity,
         recovered: Recovered,
-        keys_expire: Callable[[], str],
+        times: SignInTimes,
         notices: tuple[str, ...],
     ) -> None:
         self.is_mounted = True
@@ -67,7 +87,7 @@ class RunningMount:
         self._filesystem = filesystem
         self._identity = identity
         self._recovered = recovered
-        self._keys_expire = keys_expire
+        self._times = times
         self._notices = notices
 
     def status(self) -> MountStatus:
@@ -91,7 +111,9 @@ class RunningMount:
             uploading_bytes=sum(file.sent for file in files),
             failed_files=counts.failed_files,
             conflict_files=counts.conflict_files,
-            keys_expire=self._keys_expire(),
+            keys_expire=self._times.keys_expire,
+            sign_in_ends=self._times.sign_in_ends,
+            sign_in_warning=self._times.warning,
             last_error=counts.last_error,
             sync=self._filesystem.rig.promises.sync,
             version=__version__,

@@ -9,7 +9,6 @@ same as far as correctness goes: what is left is in the journal, and recovery is
 """
 
 import contextlib
-import datetime
 import logging
 import os
 import time
@@ -35,6 +34,7 @@ from cognitofs.fuse.operations import FuseOperations
 from cognitofs.mountface import Identity, RunningMount
 from cognitofs.mounts import open_state
 from cognitofs.reach import Plan, Reach
+from cognitofs.signinwatch import SignInWatch
 from cognitofs.spool.blockcache import BlockCache
 from cognitofs.spool.intents import Intents
 from cognitofs.spool.journal import Journal
@@ -86,13 +86,6 @@ class _Mount:
     def profile(self) -> Profile:
         """The configured profile."""
         return self.account.profile
-
-    def keys_expire(self) -> str:
-        """When the keys end, ISO 8601; "" when never or unknown."""
-        expires = self.account.expires_at
-        if expires is None:
-            return ""
-        return datetime.datetime.fromtimestamp(expires, datetime.UTC).isoformat(timespec="seconds")
 
 
 def run_mount(
@@ -150,16 +143,17 @@ async def _serve(mount: _Mount) -> int:
             filesystem.files.headers,
         ):
             await nursery.start(service.run)
-        nursery.start_soon(_keep_keys_fresh, mount.account, rig.uploader)
+        watch = SignInWatch(mount.account, where.profile_state(mount.options, mount.profile.name))
+        nursery.start_soon(watch.run, rig.uploader.nudge)
         recovered = await recover(rig, filesystem.files)
         notices = (*found.notices, *mount.state.notices, *recovered.sentences())
-        face = _face(mount, filesystem, recovered, notices)
+        face = _face(mount, filesystem, recovered, watch, notices)
         socket = _socket_path(mount)
         nursery.start_soon(controlserver.serve, controlserver.listen(socket), socket, face)
         ending = Ending(face.last_drain, mount.options.drain_timeout)
         cut_off = partial(_cut_off, mount, face)
         await nursery.start(ending.obey_signals, pyfuse3.terminate, cut_off)
-        await _mounted(mount, filesystem, face, ending, notices)
+        await _mounted(mount, filesystem, face, ending)
         code = await _drained(filesystem, face)
         if code == PENDING_LEFT:
             _leave_word(mount, face)
@@ -268,7 +262,11 @@ def _promises(mount: _Mount, *, may_write: bool) -> Promises:
 
 
 def _face(
-    mount: _Mount, filesystem: Filesystem, recovered: Recovered, notices: tuple[str, ...]
+    mount: _Mount,
+    filesystem: Filesystem,
+    recovered: Recovered,
+    watch: SignInWatch,
+    notices: tuple[str, ...],
 ) -> RunningMount:
     identity = Identity(
         mountpoint=str(mount.mountpoint),
@@ -279,28 +277,12 @@ def _face(
         s3_uri=mount.plan.s3_uri,
         state_directory=str(mount.state.files.path),
     )
-    return RunningMount(filesystem, identity, recovered, mount.keys_expire, notices)
+    return RunningMount(filesystem, identity, recovered, watch, notices)
 
 
 def _socket_path(mount: _Mount) -> Path:
     base = where.state_home(mount.options)
     return runtime.socket_path(mount.binding.mount_id, base, os.environ)
-
-
-async def _keep_keys_fresh(account: Account, uploader: Uploader) -> None:
-    """Renew the keys ahead of need, so that no request waits; tell uploads when they are back."""
-    credentials = account.credentials
-    while True:
-        await trio.sleep(max(0.5, credentials.seconds_to_refresh()))
-        had_failed = credentials.last_error is not None
-        try:
-            await trio.to_thread.run_sync(credentials.refresh, abandon_on_cancel=True)
-        except CognitoFSError as exc:
-            _log.warning("The keys could not be renewed: %s", exc)
-        else:
-            if had_failed:
-                _log.info("The keys are renewed again.")
-                uploader.nudge()
 
 
 # -- serving --------------------------------------------------------------------------------------
@@ -311,14 +293,13 @@ async def _mounted(
     filesystem: Filesystem,
     face: RunningMount,
     ending: Ending,
-    notices: tuple[str, ...],
 ) -> None:
     """Serve the kernel until the mount ends, and seal what a normal end seals."""
     _init_fuse(mount, filesystem)  # no wait before it: a signal would end what is not there
     filesystem.rig.kernel.forget_entry = _forget_entry
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_announce, mount, notices)
+            nursery.start_soon(_announce, mount, face)
             await pyfuse3.main(min_tasks=1, max_tasks=TASKS)
             ending.served()
             nursery.cancel_scope.cancel()
@@ -363,18 +344,20 @@ def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace(",", "\\,")
 
 
-async def _announce(mount: _Mount, notices: tuple[str, ...]) -> None:
+async def _announce(mount: _Mount, face: RunningMount) -> None:
     """Report readiness once the mount answers."""
     found = await trio.to_thread.run_sync(os.stat, mount.mountpoint, abandon_on_cancel=True)
     _widen_read_ahead(found.st_dev)
+    status = face.status()
+    warning = (status.sign_in_warning,) if status.sign_in_warning else ()
     report = MountReport(
-        mountpoint=str(mount.mountpoint),
-        s3_uri=mount.plan.s3_uri,
-        username=mount.account.username,
-        identity_id=mount.account.identity_id,
-        keys_expire=mount.keys_expire(),
-        notices=notices,
-        pid=os.getpid(),
+        mountpoint=status.mountpoint,
+        s3_uri=status.s3_uri,
+        username=status.username,
+        identity_id=status.identity_id,
+        keys_expire=status.keys_expire,
+        notices=status.notices + warning,
+        pid=status.pid,
     )
     mount.ready(report)
     _log.info("%s is mounted at %s.", mount.plan.s3_uri, mount.mountpoint)

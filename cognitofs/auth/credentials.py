@@ -21,6 +21,7 @@ from cognitofs.store.keys import Keys
 # minutes) made a session of 120 s fetch anew for every request (measured).
 _ADVISORY_SECONDS, _MANDATORY_SECONDS = 900.0, 60.0
 _PAUSE_SECONDS = 20.0
+_LOOK_SECONDS = 2.0
 # A fetch is at most: lock of the tokens, two renewals, GetId, two GetCredentials.
 _FETCH_SECONDS = 300.0
 
@@ -188,9 +189,10 @@ class CognitoCredentials:
             fetched = self._checked(self._source.fetch())
         except CognitoFSError as exc:
             self._last_error = exc
-            self._refresh_after = self._monotonic() + _PAUSE_SECONDS
             # A login that ended costs no request to look for again, and a new one counts at once.
             is_free = isinstance(exc, LoginRequired)
+            pause = _LOOK_SECONDS if is_free else _PAUSE_SECONDS
+            self._refresh_after = self._monotonic() + pause
             self._pause_until = -math.inf if is_free else self._refresh_after
             raise
         self._held, self._last_error = fetched, None

@@ -82,6 +82,8 @@ def lines(mount: MountStatus) -> Iterator[str]:
         yield f"    to send: {files_text(mount.pending_files, mount.pending_bytes)}" + (
             f", {size_text(mount.uploading_bytes)} on the way" if mount.uploading_bytes else ""
         )
+    if mount.sign_in_warning:
+        yield f"    {mount.sign_in_warning}"
     if mount.renaming:
         done = f"{mount.rename_done:,} of {mount.rename_total:,} objects copied"
         yield f"    renaming {mount.renaming!r}: {done}"

@@ -256,6 +256,7 @@ def test_the_status_document_has_the_promised_fields():
     (found,) = status_document((STATUS,))["mounts"]
     promised = "mountpoint pid profile identity_id username s3_uri state pending_files"
     promised += " pending_bytes uploading_bytes failed_files conflict_files keys_expire last_error"
+    promised += " sign_in_ends sign_in_warning"
     promised += " sync version files mounted waiting_for state_directory notices conflicts"
     promised += " renaming rename_done rename_total"
     assert set(found) == set(promised.split())

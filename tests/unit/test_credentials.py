@@ -144,9 +144,15 @@ def test_an_ended_login_is_looked_for_at_every_request(credentials, source):
     assert credentials.current().access_key == "K3"
 
 
-def test_the_background_refresher_pauses_after_any_failure(credentials, source):
+def test_the_background_refresher_pauses_after_any_failure(credentials, source, clock):
     source.error = LoginRequired("log in")
     with pytest.raises(LoginRequired):
+        credentials.refresh()
+    # To look for a new login costs no request.
+    assert credentials.seconds_to_refresh() == 2.0
+    source.error = AuthUnavailable("away")
+    clock.time += 2
+    with pytest.raises(AuthUnavailable):
         credentials.refresh()
     assert credentials.seconds_to_refresh() == 20.0
 

@@ -59,6 +59,7 @@ MAY_IMPORT = {
         "tree.names",
         "where",
     },
+    "signinwatch": {"auth"},
     "session": None,
     "demo": None,
     "cli": None,
