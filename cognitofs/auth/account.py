@@ -204,6 +204,19 @@ def stored_sign_in(profile: Profile, state: Path) -> TokenSet:
     return stored_tokens(token_store(profile, state), profile)
 
 
+def former_sign_in(profile: Profile, state: Path) -> TokenSet | None:
+    """Return the sign-in that a new one would replace, None when there is no usable one."""
+    return _loaded(token_store(profile, state))
+
+
+def put_back(profile: Profile, state: Path, former: TokenSet | None) -> None:
+    """End the sign-in that was just made, and keep *former* again. Raises SpoolDamaged."""
+    store = token_store(profile, state)
+    with store.locked():
+        _revoke(profile, store)
+        store.save(former) if former else store.remove()
+
+
 def token_store(profile: Profile, state: Path) -> TokenStore:
     """Return where the sign-in of *profile* is kept."""
     return TokenStore(state, vault=Keyring(str(state)) if profile.keyring else None)

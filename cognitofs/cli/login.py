@@ -11,6 +11,7 @@ from typing import Annotated, get_args
 
 import typer
 
+from cognitofs import where
 from cognitofs.auth import account
 from cognitofs.auth.account import Account, Way
 from cognitofs.auth.clock import ServerClock
@@ -26,7 +27,8 @@ from cognitofs.cli.output import complain, say
 from cognitofs.cli.prompters import LinesPrompter, TerminalPrompter, is_terminal
 from cognitofs.config import require_sign_in
 from cognitofs.configfile import write_profile
-from cognitofs.errors import ConfigError, WrongCredentials
+from cognitofs.errors import ConfigError, WrongCredentials, WrongIdentity
+from cognitofs.mounts import live_mounts
 from cognitofs.settings import Settings, load_settings
 
 _TRIES = 3
@@ -87,6 +89,8 @@ def login(
 ) -> None:
     """Sign in. A running mount takes the new sign-in over by itself.
 
+    Exit code 6: a mount of this profile is somebody else's; nothing was changed.
+
     For example:
 
       cognitofs login
@@ -99,7 +103,7 @@ def login(
     settings = load_settings(profile, config, given)
     require_sign_in(settings.profile)
     _require_one_way(flow=flow, browser=browser, guest=guest, password_stdin=password_stdin)
-    way = settings.profile.sign_in
+    way, former = settings.profile.sign_in, account.former_sign_in(settings.profile, settings.state)
     if way == "guest":
         _as_guest(settings)
     elif browser is not None or (way == "browser" and not password_stdin):
@@ -109,7 +113,26 @@ def login(
     if keyring is not None:
         # Mounts and later commands look where the profile says.
         write_profile(settings.source, settings.profile.name, {"keyring": keyring})
-    _show(account.open_account(settings.profile, settings.state))
+    found = account.open_account(settings.profile, settings.state)
+    _require_same_person(settings, found, former)
+    _show(found)
+
+
+def _require_same_person(settings: Settings, found: Account, former: TokenSet | None) -> None:
+    """Put the former sign-in back when a running mount of the profile is somebody else's.
+
+    Raises WrongIdentity then. The mount itself would have refused, too, and waited for ever.
+    """
+    for each in live_mounts(where.state_home(settings.options), os.environ):
+        mount = each.status
+        if mount.profile != settings.profile.name or mount.identity_id in ("", found.identity_id):
+            continue
+        account.put_back(settings.profile, settings.state, former)
+        raise WrongIdentity(
+            f"{mount.mountpoint} is mounted with this profile by "
+            f"{mount.username or mount.identity_id}, and {found.who} is somebody else; sign in as "
+            "before, unmount it first, or use another --profile."
+        )
 
 
 def _way(flow: str | None, guest: bool) -> str | None:

@@ -12,7 +12,7 @@ from cognitofs.auth.account import open_account, sign_in
 from cognitofs.auth.clients import CognitoClient
 from cognitofs.auth.clock import ServerClock
 from cognitofs.auth.tokens import TokenStore
-from cognitofs.auth.translate import Refusal, refresh_error, sign_in_error
+from cognitofs.auth.translate import Refusal
 from cognitofs.config import Profile
 from cognitofs.errors import (
     AuthUnavailable,
@@ -381,49 +381,3 @@ def test_a_region_that_cannot_be_one_is_the_profiles_fault():
 def test_a_missing_ca_bundle_is_the_profiles_fault(profile):
     with pytest.raises(ConfigError, match="ca_bundle"):
         CognitoClient("cognito-idp", replace(profile, ca_bundle="/none.pem"), ServerClock())
-
-
-@pytest.mark.parametrize(
-    ("code", "message", "expected"),
-    [
-        ("NotAuthorizedException", "Incorrect username or password.", WrongCredentials),
-        ("NotAuthorizedException", "Password attempts exceeded", SignInRefused),
-        ("NotAuthorizedException", "User is disabled.", SignInRefused),
-        ("NotAuthorizedException", "Refresh Token has been revoked", LoginRequired),
-        ("NotAuthorizedException", "Something new", SignInRefused),
-        ("UserNotConfirmedException", "", SignInRefused),
-        ("PasswordResetRequiredException", "", SignInRefused),
-        ("InvalidPasswordException", "too short", WrongCredentials),
-        (
-            "InvalidParameterException",
-            "USER_SRP_AUTH flow not enabled for client",
-            ConfigError,
-        ),
-        ("ResourceNotFoundException", "User pool client x does not exist.", ConfigError),
-        ("InvalidIdentityPoolConfigurationException", "", ConfigError),
-        ("TooManyRequestsException", "", AuthUnavailable),
-        ("ForbiddenException", "", AuthUnavailable),
-        ("NeverHeardOfException", "what\x1b[2J", SignInRefused),
-    ],
-)
-def test_every_refusal_has_a_class_and_a_sentence(code, message, expected):
-    error = sign_in_error(Refusal("initiate_auth", code, message, 400))
-    assert type(error) is expected
-    assert str(error).endswith(".")
-    assert str(error).isprintable()
-
-
-@pytest.mark.parametrize(
-    ("code", "message"),
-    [
-        ("NotAuthorizedException", "Invalid Refresh Token"),
-        ("NotAuthorizedException", "User is disabled."),
-        ("RefreshTokenReuseException", ""),
-        ("UserNotFoundException", "User does not exist."),
-        ("PasswordResetRequiredException", ""),
-    ],
-)
-def test_a_refresh_that_is_refused_wants_a_login(code, message):
-    error = refresh_error(Refusal("get_tokens_from_refresh_token", code, message, 400))
-    assert type(error) is LoginRequired
-    assert "cognitofs login" in str(error)
