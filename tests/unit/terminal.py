@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,16 +18,16 @@ class Session:
     screen: str
 
 
-def dialogue(arguments, answers, environ):
+def dialogue(arguments, answers, environ, *, program=(sys.executable, "-m", "cognitofs")):
     """Run `cognitofs ARGUMENTS`; type each answer when its question appears. Return a Session.
 
     *answers* are pairs of a piece of the question and what is typed, or what makes that of the
-    screen so far.
+    screen so far; SIGINT is Ctrl-C.
     """
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         # getpass asks at the controlling terminal.
-        ["setsid", "--ctty", "--wait", sys.executable, "-m", "cognitofs", *arguments],
+        ["setsid", "--ctty", "--wait", *program, *arguments],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -41,7 +42,7 @@ def dialogue(arguments, answers, environ):
                 screen += _read(ours, screen)
             position = screen.index(question, position) + len(question)
             typed = answer(screen) if callable(answer) else answer
-            os.write(ours, f"{typed}\n".encode())
+            os.write(ours, b"\x03" if typed is signal.SIGINT else f"{typed}\n".encode())
         while piece := _read(ours, screen, at_end=True):
             screen += piece
         return Session(process.wait(SECONDS), screen.replace("\r\n", "\n"))
