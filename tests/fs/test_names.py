@@ -6,9 +6,11 @@ from fsrig import mounted, until
 from cognitofs.errors import (
     EntryExists,
     IsADirectory,
+    LoginRequired,
     NoSuchEntry,
     NotADirectory,
     NotEmpty,
+    ServerTrouble,
     SpoolFull,
     Unreachable,
 )
@@ -258,3 +260,14 @@ async def test_a_lookup_that_fails_half_way_leaves_no_inode_behind(bucket, store
             await m.fs.lookup(1, "may-be-a-link")
         assert [inode.number for inode in m.fs.rig.table] == [1]
         assert (await m.fs.lookup(1, "may-be-a-link")).size == 3
+
+
+@pytest.mark.parametrize("operation", ["head", "list_page"])
+@pytest.mark.parametrize("error", [OFFLINE, ServerTrouble("500"), LoginRequired("It has ended.")])
+async def test_no_answer_is_not_taken_for_no_file(bucket, store, tmp_path, operation, error):
+    bucket.outside_put("there", b"123")
+    async with mounted(store, tmp_path) as m:
+        store.fail(operation, error)
+        with pytest.raises(type(error)):
+            await m.fs.lookup(1, "there")
+        assert (await m.fs.lookup(1, "there")).size == 3

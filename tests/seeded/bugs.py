@@ -111,7 +111,7 @@ BUGS = (
                 "head = await self._store.head(key)\n            except Exception:\n",
             ),
         ),
-        (LIVES,),
+        ("tests/fs",),
     ),
     Bug(
         "a Complete without an answer is sent again",
