@@ -119,6 +119,7 @@ class Disk:
         self.commits = Fuse()
         self.cloud = cloud
         monkeypatch.setattr(trio.to_thread, "run_sync", run_inline)
+        monkeypatch.setattr(trio.from_thread, "run_sync", lambda call, *args: call(*args))
         apply, unlink, give_up = Journal._apply, SpoolDirectory.unlink, SpoolDirectory.give_up
 
         def applied(journal, batch):
