@@ -98,9 +98,7 @@ class Copies:
         source = move.source
         while True:
             try:
-                return source, await copy_object(
-                    self.store, source, move.target, expect=move.expect, headers=move.headers
-                )
+                return source, await self._made(source, move)
             except PreconditionFailed as exc:
                 if move.target.endswith("/"):  # the directory is there: all that a marker says
                     return source, None
@@ -113,6 +111,15 @@ class Copies:
                     self.gone.add(move.source.key)
                     return source, None
                 source = newer
+
+    async def _made(self, source: ObjectInfo, move: Move) -> ObjectInfo:
+        if not _is_marker(source):
+            return await copy_object(
+                self.store, source, move.target, expect=move.expect, headers=move.headers
+            )
+        # Stores that keep directories as such (SeaweedFS) have no object there to copy.
+        headers = move.headers or (await self.store.head(source.key)).headers
+        return await self.store.put(move.target, b"", headers, expect=move.expect)
 
     async def _newer(self, source: ObjectInfo) -> ObjectInfo | None:
         """Return the version that took the place of *source*; None when it was removed."""
@@ -127,7 +134,7 @@ class Copies:
         """Return what shall go once all copies are on S3."""
         copied = {key: source for key, (source, _) in self.done.items()}
         return [
-            Doomed(move.source.key, copied.get(move.source.key, move.source).etag)
+            _doomed(copied.get(move.source.key, move.source))
             for move in self.rename.moves
             if move.source.key not in self.gone
         ]
@@ -141,9 +148,18 @@ class Copies:
         ]
 
 
+def _is_marker(info: ObjectInfo) -> bool:
+    return info.key.endswith("/") and not info.size
+
+
+def _doomed(info: ObjectInfo) -> Doomed:
+    """Name what shall go: of a marker, which holds nothing, any version (it may have no ETag)."""
+    return Doomed(info.key, "any" if _is_marker(info) else info.etag)
+
+
 def _copy_of(move: Move, done: tuple[ObjectInfo, ObjectInfo] | None) -> Doomed:
     if done is not None:
-        return Doomed(move.target, done[1].etag)
+        return _doomed(done[1])
     etag = move.source.etag if is_single_part(move.source) else ETag("")
     txid = move.headers.metadata.get(TXID) if move.headers is not None else None
     return Doomed(move.target, etag, () if txid is None else (txid,))
