@@ -16,7 +16,8 @@ from cognitofs.store.interface import Page
 from cognitofs.tree.inodes import Inode
 from cognitofs.tree.listing import KEPT_ENTRIES, Listing, entries_of
 from cognitofs.tree.names import order
-from cognitofs.tree.namespace import Namespace, Seen
+from cognitofs.tree.namespace import Namespace
+from cognitofs.tree.seen import Seen
 from cognitofs.tree.veil import Veil
 
 

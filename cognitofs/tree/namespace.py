@@ -10,7 +10,7 @@ INVARIANT: a foreign change of content or type gives the name a new inode.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import trio
 
@@ -20,13 +20,13 @@ from cognitofs.store.interface import ETag, ObjectHead, ObjectHeaders, ObjectInf
 from cognitofs.tree.attributes import (
     Attributes,
     Kind,
-    may_be_symlink,
     provisional,
     read_attributes,
 )
 from cognitofs.tree.describer import Describer
 from cognitofs.tree.inodes import Inode, InodeTable
 from cognitofs.tree.listing import KEPT_ENTRIES, Entry, Listing, entries_of
+from cognitofs.tree.seen import Seen, is_same, key_before, may_turn_out_a_symlink, seen_in
 from cognitofs.tree.veil import Veil
 
 SAME_MOMENT = 2
@@ -39,15 +39,6 @@ Copied = tuple[str, ETag]
 """Key and ETag of a version that was copied."""
 
 _NO_MARKER = ObjectHeaders()
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What S3 said of one name: a version of an object, or a directory."""
-
-    is_directory: bool
-    head: ObjectHead | None = None
-    info: ObjectInfo | None = None
 
 
 class Namespace:
@@ -79,7 +70,7 @@ class Namespace:
             found = await self._look(parent, name)
         if found is None:
             raise NoSuchEntry("There is no such file or directory.")
-        if _may_turn_out_a_symlink(found) and not self.describer.recall(found):
+        if may_turn_out_a_symlink(found) and not self.describer.recall(found):
             with self._kept(found):
                 await self._describe(found)
         return found
@@ -105,7 +96,7 @@ class Namespace:
             if parent.key == prefix:
                 parent.listing = listing
                 if listing is not None:
-                    return self.note(parent, name, _seen_in(listing, name), started)
+                    return self.note(parent, name, seen_in(listing, name), started)
         seen = await self._ask(prefix + name)
         if parent.key != prefix:  # the directory was renamed meanwhile
             return await self._look(parent, name)
@@ -131,11 +122,11 @@ class Namespace:
         newest = max(oldest, absent, checked)
         listing = parent.listing
         if listing is not None and listing.started > newest:
-            return True, self.note(parent, name, _seen_in(listing, name), listing.started)
+            return True, self.note(parent, name, seen_in(listing, name), listing.started)
         walked = parent.walked
         seen_at = walked.seen_at(name) if walked is not None else None
         if walked is not None and seen_at is not None and seen_at > newest:
-            return True, self.note(parent, name, _seen_in(walked, name), seen_at)
+            return True, self.note(parent, name, seen_in(walked, name), seen_at)
         if newest <= oldest:
             return False, None
         return True, child if checked > absent else None
@@ -177,7 +168,7 @@ class Namespace:
     async def _is_listed(self, key: str) -> bool:
         """Tell whether LIST shows *key*: existence is decided by LIST where HEAD says 403."""
         directory = key[: key.rfind("/") + 1]
-        page = await self._store.list_page(directory, delimiter="", start_after=_before(key))
+        page = await self._store.list_page(directory, delimiter="", start_after=key_before(key))
         return any(found.key == key for found in page.objects)
 
     def note(self, parent: Inode, name: str, seen: Seen | None, at: float) -> Inode | None:
@@ -192,7 +183,7 @@ class Namespace:
                 self.table.detach(child)
             self._note_absent(parent, name, at)
             return None
-        if child is None or not _is_same(child, seen):
+        if child is None or not is_same(child, seen):
             child = self._add(parent, name, seen)
         self._update(child, seen)
         child.checked = at
@@ -379,34 +370,3 @@ class Namespace:
             parent.absent = {n: at for n, at in parent.absent.items() if at > oldest}
         parent.absent[name] = at
         parent.ours.pop(name, None)
-
-
-def _seen_in(listing: Listing, name: str) -> Seen | None:
-    entry = listing.entries.get(name)
-    return None if entry is None else Seen(entry.is_directory, info=entry.info)
-
-
-def _may_turn_out_a_symlink(inode: Inode) -> bool:
-    remote = inode.remote
-    return (
-        remote is not None
-        and inode.headers is None
-        and not inode.is_directory
-        and may_be_symlink(remote)
-    )
-
-
-def _is_same(child: Inode, seen: Seen) -> bool:
-    if seen.is_directory or child.is_directory:
-        return seen.is_directory and child.is_directory
-    return (
-        child.remote is not None and seen.info is not None and child.remote.etag == seen.info.etag
-    )
-
-
-def _before(key: str) -> str:
-    """Return a key that sorts right before *key*: LIST begins behind it."""
-    last = ord(key[-1]) - 1
-    if last < 0 or 0xD800 <= last <= 0xDFFF:
-        return key[:-1]
-    return key[:-1] + chr(last) + "\U0010ffff"

@@ -1,0 +1,83 @@
+"""Directories of any size: listed in a stream, steady while others make and remove names."""
+
+import resource
+
+import pytest
+from fsrig import mounted
+
+ENTRIES = 1_000_000
+
+
+async def test_a_listing_skips_and_repeats_nothing_that_stayed_while_names_come_and_go(
+    bucket, store, tmp_path
+):
+    stays = {f"s{n:05}" for n in range(2500)}
+    for name in stays | {f"t{n:05}" for n in range(500)}:
+        bucket.outside_put(name, bytes(5000))
+    async with mounted(store, tmp_path) as m:
+        handle, names, cookie = m.fs.opendir(1), [], 0
+        while (found := await m.fs.readdir(handle, cookie)) is not None:
+            inode, cookie = found
+            names.append(inode.name)
+            if len(names) % 250 == 0:
+                await m.store_file(f"a{len(names)}")
+                await m.store_file(f"z{len(names)}")
+                await m.fs.unlink(1, f"t{len(names) // 250:05}")
+                bucket.outside_put(f"b{len(names)}", b"")
+        m.fs.releasedir(handle)
+    assert len(names) == len(set(names))
+    assert stays <= set(names)
+
+
+async def test_seekdir_and_rewinddir_go_back_to_the_same_names(bucket, store, tmp_path):
+    for n in range(2300):
+        bucket.outside_put(f"f{n:05}", bytes(5000))
+    async with mounted(store, tmp_path) as m:
+        handle, places, cookie = m.fs.opendir(1), [], 0
+        while (found := await m.fs.readdir(handle, cookie)) is not None:
+            places.append((cookie, found[0].name))
+            cookie = found[1]
+        for cookie, name in (places[0], places[999], places[1000], places[2299], places[0]):
+            found = await m.fs.readdir(handle, cookie)
+            assert found is not None
+            assert found[0].name == name
+        m.fs.releasedir(handle)
+
+
+@pytest.mark.parametrize("level", ["close", "fsync"])
+async def test_names_can_be_removed_while_they_are_listed(
+    bucket, store, tmp_path, level, quick_clock
+):
+    """As `rm -rf` and `find -delete` do, page by page."""
+    for n in range(2200):
+        bucket.outside_put(f"d/f{n:05}", bytes(5000))
+    async with mounted(store, tmp_path, sync=level) as m:
+        directory = (await m.fs.lookup(1, "d")).number
+        handle, cookie = m.fs.opendir(directory), 0
+        while (found := await m.fs.readdir(handle, cookie)) is not None:
+            inode, cookie = found
+            await m.fs.unlink(directory, inode.name)
+        m.fs.releasedir(handle)
+        await m.fs.rmdir(1, "d")
+        await m.drain()
+    assert bucket.keys == ()
+
+
+@pytest.mark.reliability
+async def test_a_million_entries_stream_with_bounded_memory(bucket, store, tmp_path):
+    for n in range(ENTRIES):
+        bucket.outside_put(f"f{n:07}", b"")
+    async with mounted(store, tmp_path) as m:
+        handle, count, cookie, asked = m.fs.opendir(1), 0, 0, 0
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        while (found := await m.fs.readdir(handle, cookie)) is not None:
+            cookie = found[1]
+            count += 1
+            asked = asked or store.requests["list_page"]
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        m.fs.releasedir(handle)
+        inodes = len(m.fs.rig.table)
+    print(f"{count} entries, {grown} KiB more, {inodes} inodes")
+    assert (count, asked) == (ENTRIES, 1)
+    assert inodes < 20_000
+    assert grown < 64 * 1024
