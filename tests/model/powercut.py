@@ -1,9 +1,9 @@
 """A power cut in this process: what was not synced is not there any more.
 
 Keeps what each fdatasync, each fsync of the spool directory and each commit with synchronous=FULL
-made safe. `cut` puts the state directory back to that: names that were not synced are gone, bytes
-that were not are zeros (as ext4 leaves them after its size was written first), and the journal ends
-with its last synced commit. Removed names stay removed, which is the worse of the two.
+made safe. `cut` puts the state directory back to that: names that were not synced may be gone,
+bytes that were not are zeros (as ext4 leaves them after its size was written first), and the
+journal ends with its last synced commit. Removed names stay removed, which is the worse of the two.
 """
 
 import os
@@ -36,9 +36,13 @@ class SafeState:
             self._keep_names(fd)
 
         def applied(journal, batch):
-            apply(journal, batch)
-            if int(journal._db.pragma("synchronous")) == _FULL:
-                self._keep_database()
+            changes = journal._db.total_changes()
+            try:
+                apply(journal, batch)
+            finally:  # also when the power fails right behind the commit
+                is_full = int(journal._db.pragma("synchronous")) == _FULL
+                if is_full and journal._db.total_changes() > changes:
+                    self._keep_database()
 
         def opened(path):
             journal = journal_open(path)
@@ -64,14 +68,17 @@ class SafeState:
         found = (self.state / name for name in _DATABASE)
         self._database = {path.name: path.read_bytes() for path in found if path.exists()}
 
-    def cut(self) -> None:
-        """Take away what was not synced. The process must have ended."""
+    def cut(self, *, keeps_names: bool) -> None:
+        """Take away what was not synced. The process must have ended.
+
+        With *keeps_names* the disk had written the names by itself, only the bytes are missing.
+        """
         for name in _DATABASE:
             (self.state / name).unlink(missing_ok=True)
         for name, data in self._database.items():
             (self.state / name).write_bytes(data)
         for path in list((self.state / "spool").iterdir()):
-            if path.name not in self._names:
+            if path.name not in self._names and not keeps_names:
                 path.unlink()
             else:
                 size = path.stat().st_size

@@ -26,7 +26,7 @@ async def recover(case, before, after):
         case.host.check_bucket()
 
 
-def cut_and_recover(level, work, point, counts):
+def cut_and_recover(level, work, point, keeps_names, counts):
     def body(case):
         safe = SafeState(case.patch, case.host.state)
         case.light = lambda: case.fuse(point[0]).arm(point[1], after=point[2])
@@ -37,7 +37,7 @@ def cut_and_recover(level, work, point, counts):
         counts["fdatasyncs"] += safe.syncs
         before = case.host.world.kept()
         intended = case.host.intended(before)
-        safe.cut()
+        safe.cut(keeps_names=keeps_names)
         case.cloud.journalled.clear()  # an upload begun a moment ago may be unknown now
         assert case.run(lambda: recover(case, before, intended))
 
@@ -49,7 +49,8 @@ def cut_and_recover(level, work, point, counts):
 @pytest.mark.parametrize("work", CHOSEN.values(), ids=CHOSEN.keys())
 def test_a_power_cut_at_any_point_loses_nothing_that_was_acknowledged(level, work, effort):
     for point in points(level, work):
-        cut_and_recover(level, work, point, effort.counts)
+        for keeps_names in (False, True):
+            cut_and_recover(level, work, point, keeps_names, effort.counts)
     effort.demand(1, "crashes at a request", "crashes at an entry")
     if level != "close" and any(line.startswith("write") for line in work):
         effort.demand(1, "fdatasyncs")
