@@ -126,6 +126,7 @@ def test_exec_puts_no_key_into_the_environment_and_cleans_up(run):
     assert not os.path.exists(path)
 
 
+@pytest.mark.reliability
 def test_a_program_that_outlives_its_keys_gets_new_ones(run, app):
     with app.cloud.lifetime(3):
         done = run("exec", "--", sys.executable, "-c", SLOW)
