@@ -1,5 +1,7 @@
 """What close() and fsync() promise at each level, and what happens when S3 does not answer."""
 
+import os
+
 import pytest
 import trio
 from fsrig import mounted, until
@@ -49,6 +51,46 @@ async def test_at_level_fsync_the_object_is_on_s3_when_fsync_returns(bucket, sto
         handle, _ = await m.create("f", DATA)
         await m.fs.fsync(handle)
         assert bucket.data("f") == DATA
+
+
+@pytest.mark.parametrize("level", ["fsync", "local"])
+async def test_below_level_close_bytes_are_synced_and_the_row_is_committed_when_close_returns(
+    bucket, store, tmp_path, level, monkeypatch
+):
+    synced = []
+    monkeypatch.setattr(
+        "cognitofs.spool.spoolfile.os.fdatasync",
+        lambda fd: synced.append(os.pread(fd, 100, 0)),
+    )
+    store.fail("put", OFFLINE, times=-1)
+    async with mounted(store, tmp_path, sync=level) as m:
+        handle, _ = await m.create("f", b"kept")
+        await m.fs.flush(handle)
+        assert synced == [b"kept"]
+        assert [row.seal.key for row in m.fs.rig.journal.pending()] == ["f"]
+
+
+async def test_at_level_local_fsync_returns_with_the_row_committed_while_s3_is_away(
+    bucket, store, tmp_path
+):
+    store.fail("put", OFFLINE, times=-1)
+    async with mounted(store, tmp_path, sync="local") as m:
+        handle, _ = await m.create("f", b"kept")
+        await m.fs.fsync(handle)
+        assert [row.seal.key for row in m.fs.rig.journal.pending()] == ["f"]
+        assert bucket.keys == ()
+
+
+@pytest.mark.parametrize("level", ["close", "fsync"])
+async def test_fsync_of_a_directory_waits_for_s3_to_have_what_is_below(
+    bucket, store, tmp_path, level
+):
+    async with mounted(store, tmp_path, sync=level) as m:
+        above = await m.fs.mkdir(1, "d", 0o755)
+        handle, _ = await m.create("f", b"below", parent=above.number)
+        await m.fs.fsyncdir(m.fs.opendir(above.number))
+        assert bucket.data("d/f") == b"below"
+        await m.fs.release(handle)
 
 
 async def test_what_was_closed_survives_a_crash_and_is_sent_by_the_next_mount(
