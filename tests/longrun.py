@@ -65,6 +65,14 @@ SUITES = {
         "kill -9 of the real process at random moments under real work",
         ("-m", "reliability", "tests/mount/test_random_kills.py"),
     ),
+    "exerciser": Suite(
+        "one file on a real mount: random writes, maps, appends, truncates, byte by byte",
+        ("-m", "reliability", "tests/mount/test_exercised.py", "-k", "holds_what"),
+    ),
+    "twins": Suite(
+        "the same random calls on a real mount and on a tmpfs",
+        ("-m", "reliability", "tests/mount/test_exercised.py", "-k", "as_on_a_tmpfs"),
+    ),
     "network": Suite(
         "every operation of S3 meets every fault of a network, over real HTTP",
         ("-m", "reliability", "tests/reliability/test_network_matrix.py"),

@@ -8,6 +8,7 @@ write there clones the file first. So what was sealed is what gets published.
 INVARIANT: `touched` are the ranges that differ from the base; what is held beside them equals it.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import trio
@@ -136,8 +137,12 @@ class Content:
 
     # -- writing ----------------------------------------------------------------------------------
 
-    async def write(self, start: int, data: bytes) -> None:
-        """Store *data* at *start*. Raises SpoolFull, SpoolDamaged, or S3's refusal of a part."""
+    async def write(self, start: int, data: bytes, begin: Callable[[], None]) -> None:
+        """Store *data* at *start*. Raises SpoolFull, SpoolDamaged, or S3's refusal of a part.
+
+        *begin* marks the file dirty. It is called before the first byte lies in the spool file:
+        an acknowledgement of S3 that comes while it is written must leave that file to us.
+        """
         if self.multipart is not None and self.multipart.refusal is not None:
             raise self.multipart.refusal
         stop = start + len(data)
@@ -145,6 +150,7 @@ class Content:
         spool = await self._writable(start)
         if self.multipart is not None:
             self.multipart.touch(start, stop)
+        begin()  # no checkpoint since `spool` is ours
         try:
             await spool.write(start, data)
         except SpoolError:

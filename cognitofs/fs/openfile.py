@@ -85,9 +85,8 @@ class OpenFile:
     async def write(self, start: int, data: bytes) -> None:
         """Store *data* at *start*."""
         async with self.lock:
-            await self.content.write(start, data)
+            await self.content.write(start, data, self.mark_dirty)
             self.was_written, self.mtime_is_set = True, False
-            self.mark_dirty()
 
     async def truncate(self, size: int) -> None:
         """Cut or extend to *size* bytes."""

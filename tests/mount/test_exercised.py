@@ -1,0 +1,80 @@
+"""Generated work on a real mount: one file byte by byte, and a tree beside a tmpfs."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.mount.exerciser import Exerciser
+from tests.mount.mounted import is_fuse_usable
+from tests.mount.twins import Twins
+
+pytestmark = [
+    pytest.mark.mount,
+    pytest.mark.skipif(not is_fuse_usable(), reason="/dev/fuse cannot be opened here"),
+]
+
+TMPFS = Path("/dev/shm")
+
+
+@pytest.fixture
+def right():
+    """Return an empty directory on a tmpfs."""
+    if not TMPFS.is_dir():
+        pytest.skip("there is no /dev/shm to compare with")
+    found = Path(tempfile.mkdtemp(dir=TMPFS))
+    yield found
+    shutil.rmtree(found)
+
+
+def exercise(machine, bucket, effort, rounds, operations):
+    """Work on one file in each round; S3 and a mount with an empty cache must agree at the end."""
+    for seed in effort.rounds(rounds):
+        level = ("fsync", "close", "local")[seed % 3]
+        with machine.mounted("--sync", level, "--part-size", "5M") as mount:
+            work = Exerciser(mount.path / f"f{seed}", seed, effort.counts)
+            try:
+                work.run(operations)
+            except OSError:
+                print(machine.log(), *work.calls, sep="\n")
+                raise
+        effort.counts["operations"] += operations
+        assert bucket.get(f"f{seed}") == work.expected
+        shutil.rmtree(machine.home / ".cache" / "cognitofs", ignore_errors=True)
+        with machine.mounted():
+            work.check()
+
+
+def compare(machine, right, effort, rounds, calls):
+    """Make the same calls on the mount and on the tmpfs; the tree is compared after a remount."""
+    for seed in effort.rounds(rounds):
+        (right / str(seed)).mkdir()
+        with machine.mounted("--sync", "local") as mount:
+            (mount.path / str(seed)).mkdir()
+            twins = Twins(mount.path / str(seed), right / str(seed), seed, effort.counts)
+            twins.run(calls)
+        with machine.mounted():
+            twins.check()
+
+
+def test_a_file_holds_what_was_written_under_random_work(machine, weed, effort):
+    exercise(machine, weed, effort, 1, 400)
+    effort.demand(1, "map_write", "append", "truncate", "reopen", "read", "write")
+
+
+def test_random_calls_answer_as_on_a_tmpfs(machine, weed, right, effort):
+    compare(machine, right, effort, 1, 150)
+    effort.demand(1, "ENOENT", "calls")
+
+
+@pytest.mark.reliability
+def test_a_file_holds_what_was_written_under_much_random_work(machine, weed, effort):
+    exercise(machine, weed, effort, 10, 5000)
+    effort.demand(100, "map_write", "append", "truncate", "reopen", "read", "write")
+
+
+@pytest.mark.reliability
+def test_many_random_calls_answer_as_on_a_tmpfs(machine, weed, right, effort):
+    compare(machine, right, effort, 20, 200)
+    effort.demand(1, "ENOENT", "EEXIST", "ENOTDIR", "EISDIR", "ENOTEMPTY", "EBADF", "calls")
