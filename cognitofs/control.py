@@ -1,23 +1,26 @@
-"""The words between a running mount and the commands that ask it: status, sync, drain, stop.
+"""The words between a running mount and the commands that ask it: status, files, sync, drain, ...
 
 Owns the status document, the lines of the protocol and the texts of errors in it. Opens no socket:
 the mount's end is `controlserver.py`, the command's `controlclient.py`.
 
 One JSON object per line over a unix socket; the client writes one request:
 
-    {"v": 1, "request": "status" | "sync" | "drain" | "stop"}
+    {"v": 1, "request": "status" | "files" | "sync" | "drain" | "stop"}
+    {"v": 1, "request": "discard", "ids": ["...", ...]}
 
 and the mount answers with lines until the last one, then closes:
 
     {"v": 1, "kind": "status", "status": {one element of "mounts" below}}            last
+    {"v": 1, "kind": "file", "file": {one element of "files" below}}    any number, to files
     {"v": 1, "kind": "progress", "progress": {DrainProgress}}    any number, to sync and drain
-    {"v": 1, "kind": "alive"}                                    still at it; to sync and drain
+    {"v": 1, "kind": "alive"}                         to sync, drain, discard: still at it
     {"v": 1, "kind": "done"}                                                         last
     {"v": 1, "kind": "error", "class": "Stalled", "message": "A sentence."}          last
 
 `sync` and `drain` both end when nothing is left that the mount can still send by itself; `drain`
 says in addition that the person is about to leave. `stop` is for a mount that is unmounted and
-only drains: it exits at once, its journal goes on in the next mount.
+only drains: it exits at once, its journal goes on in the next mount. `files` tells all files of
+which `status` tells the first hundred; `discard` gives the sealed bytes of those named up.
 
 INVARIANT: a command and a mount of different versions understand each other: fields are only ever
 added, unknown ones are ignored, missing ones have the defaults below.
@@ -43,7 +46,8 @@ The status document, `cognitofs status --json`:
       "last_error": "",           the newest failure as a sentence
       "sync": "close", "version": "0.1.0", "state_directory": "/home/ada/.local/state/...",
       "notices": [],              sentences that were said at mount
-      "files": [{"path": "a/b.txt", "state": "sealed", "size": 10, "sent": 0, "error": ""}]
+      "files": [{"path": "a/b.txt", "state": "sealed", "size": 10, "sent": 0, "error": "",
+                 "id": "...", "attempts": 0, "etag": "", "is_whole": true}]
                                   the first 100 that are pending, failed or in conflict
       "conflicts": [{"path": "a/b.txt", "copy": "a/b (conflicted copy ...).txt", "when": ISO 8601}]
                                   the last 20 that this mount settled by a copy, oldest first
@@ -51,7 +55,7 @@ The status document, `cognitofs status --json`:
 """
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -80,19 +84,30 @@ class State(StrEnum):
     # Its name is gone here, and S3 has not removed the object yet.
     DELETING = "deleting"
     FAILED = "failed"
+    # Of `recover list` only: never closed before a crash; in lost+found.
+    LOST = "lost"
     # Of a mount only: no process runs; what is pending goes on at the next mount.
     UNMOUNTED = "unmounted"
 
 
 @dataclass(frozen=True, slots=True)
 class FileStatus:
-    """One file that S3 does not have as it is here. Sizes in bytes."""
+    """One file that S3 does not have as it is here. Sizes in bytes.
+
+    `id` names it to `discard` and is the name of its spool file; "" for one that is not sealed.
+    `attempts` counts the tries of this mount, `etag` is the version on S3 that it replaces or "".
+    `is_whole` says that all of its bytes are here: unless it is a part of a larger object.
+    """
 
     path: str = ""
     state: str = "dirty"
     size: int = 0
     sent: int = 0
     error: str = ""
+    id: str = ""
+    attempts: int = 0
+    etag: str = ""
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +200,14 @@ class MountFace(Protocol):
         """Return the state of the moment, without waiting."""
         ...
 
+    def files(self) -> list[FileStatus]:
+        """Return every file that S3 does not have as it is here, oldest first."""
+        ...
+
+    async def discard(self, ids: Sequence[str]) -> None:
+        """Give the sealed bytes of the files *ids* up for good. Raises UnsentFiles."""
+        ...
+
     async def drain(self, progress: Callable[[DrainProgress], Awaitable[None]]) -> None:
         """Wait until nothing is left that can be sent, telling *progress* now and then.
 
@@ -207,7 +230,7 @@ def mount_status(document: Mapping[str, object]) -> MountStatus:
     notices = document.get("notices")
     return MountStatus(
         **_known(MountStatus, document),
-        files=tuple(FileStatus(**_known(FileStatus, each)) for each in _dicts(document, "files")),
+        files=tuple(file_status(each) for each in _dicts(document, "files")),
         conflicts=tuple(
             ConflictStatus(**_known(ConflictStatus, each)) for each in _dicts(document, "conflicts")
         ),
@@ -218,6 +241,11 @@ def mount_status(document: Mapping[str, object]) -> MountStatus:
 def _dicts(document: Mapping[str, object], name: str) -> list[dict[str, object]]:
     found = document.get(name)
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+def file_status(document: Mapping[str, object]) -> FileStatus:
+    """Return the file that *document* describes."""
+    return FileStatus(**_known(FileStatus, document))
 
 
 def drain_progress(document: Mapping[str, object]) -> DrainProgress:

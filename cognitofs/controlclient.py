@@ -7,17 +7,19 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cognitofs.control import (
     MAX_LINE,
     DrainProgress,
+    FileStatus,
     MountStatus,
     decode,
     drain_progress,
     encode,
     error_from,
+    file_status,
     mount_status,
 )
 from cognitofs.errors import MountError, NotMounted, Stalled
@@ -29,6 +31,8 @@ ANSWER_SECONDS = 5.0
 SILENCE_SECONDS = 30.0
 # An answer without steps is ended by silence; its deadline only bounds a flood of signs of life.
 _FLOOD = 2
+# A list of a hundred thousand files, or a commit under way on a slow line.
+_LONG = 600.0
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: SO_PEERCRED of unix(7)
 
 
@@ -37,10 +41,36 @@ def ask_status(path: Path, *, seconds: float = ANSWER_SECONDS) -> MountStatus:
 
     Raises NotMounted when nobody listens, Stalled when it stays silent, or the mount's own error.
     """
-    for message in _answers(path, "status", time.monotonic() + _FLOOD * seconds, seconds):
+    for message in _answers(
+        path, {"request": "status"}, time.monotonic() + _FLOOD * seconds, seconds
+    ):
         status = message.get("status")
         if isinstance(status, dict):
             return mount_status(status)
+    raise _unfinished(path)
+
+
+def files(path: Path, *, seconds: float = ANSWER_SECONDS) -> tuple[FileStatus, ...]:
+    """Return every file that S3 does not have as it is in the mount. Raises as `ask_status`."""
+    found = []
+    for message in _answers(path, {"request": "files"}, time.monotonic() + _LONG, seconds):
+        file = message.get("file")
+        if isinstance(file, dict):
+            found.append(file_status(file))
+        if message.get("kind") == "done":
+            return tuple(found)
+    raise _unfinished(path)
+
+
+def discard(path: Path, ids: Sequence[str]) -> None:
+    """Have the mount give the sealed bytes of the files *ids* up.
+
+    Raises UnsentFiles where it cannot, and as `ask_status`.
+    """
+    request = {"request": "discard", "ids": list(ids)}
+    for message in _answers(path, request, time.monotonic() + _LONG, SILENCE_SECONDS):
+        if message.get("kind") == "done":
+            return
     raise _unfinished(path)
 
 
@@ -53,7 +83,8 @@ def drain(
     mount's own error; what was not sent stays in its journal.
     """
     latest = DrainProgress()
-    for message in _answers(path, request, time.monotonic() + seconds, SILENCE_SECONDS):
+    asked = {"request": request}
+    for message in _answers(path, asked, time.monotonic() + seconds, SILENCE_SECONDS):
         found = message.get("progress")
         if isinstance(found, dict):
             latest = drain_progress(found)
@@ -65,7 +96,9 @@ def drain(
 
 def stop(path: Path, *, seconds: float = ANSWER_SECONDS) -> None:
     """Have a mount that only drains exit at once. Raises as `ask_status`."""
-    for message in _answers(path, "stop", time.monotonic() + _FLOOD * seconds, seconds):
+    for message in _answers(
+        path, {"request": "stop"}, time.monotonic() + _FLOOD * seconds, seconds
+    ):
         if message.get("kind") == "done":
             return
     raise _unfinished(path)
@@ -103,12 +136,12 @@ def _connected(path: Path, seconds: float) -> socket.socket:
 
 
 def _answers(
-    path: Path, request: str, deadline: float, silence: float
+    path: Path, request: Mapping[str, object], deadline: float, silence: float
 ) -> Iterator[dict[str, object]]:
     """Yield the answers to *request* until the mount closes. Raises the error it answers with."""
     with _connected(path, min(silence, _left(deadline))) as connection:
         try:
-            connection.sendall(encode(request=request))
+            connection.sendall(encode(**request))
             for line in _lines(connection, deadline, silence):
                 message = decode(line)
                 if message.get("kind") == "error":

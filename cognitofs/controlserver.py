@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -81,8 +81,7 @@ async def _answer(stream: trio.SocketStream, face: MountFace) -> None:
     async with stream:
         try:
             _check_peer(stream)
-            request = decode(await _request_line(stream)).get("request")
-            await _handle(stream, face, request)
+            await _handle(stream, face, decode(await _request_line(stream)))
         except CognitoFSError as exc:
             await _say_error(stream, exc)
         except (trio.BrokenResourceError, trio.TooSlowError):
@@ -122,12 +121,21 @@ async def _request_line(stream: trio.SocketStream) -> bytes:
     return line
 
 
-async def _handle(stream: trio.SocketStream, face: MountFace, request: object) -> None:
-    match request:
+async def _handle(
+    stream: trio.SocketStream, face: MountFace, message: Mapping[str, object]
+) -> None:
+    match request := message.get("request"):
         case "status":
             await _send(stream, encode(kind="status", status=_plain_status(face)))
         case "sync" | "drain":
             await _drain(stream, face)
+            await _send(stream, encode(kind="done"))
+        case "files":
+            for file in face.files():
+                await _send(stream, encode(kind="file", file=asdict(file)))
+            await _send(stream, encode(kind="done"))
+        case "discard":
+            await _discard(stream, face, message.get("ids"))
             await _send(stream, encode(kind="done"))
         case "stop":
             face.stop()
@@ -157,6 +165,16 @@ async def _drain(stream: trio.SocketStream, face: MountFace) -> None:
         await say(encode(kind="progress", progress=asdict(now)))
 
     await _first_failure(say, lambda: face.drain(progress))
+
+
+async def _discard(stream: trio.SocketStream, face: MountFace, ids: object) -> None:
+    """Discard, with signs of life: a commit under way is waited for."""
+    named = [each for each in ids if isinstance(each, str)] if isinstance(ids, list) else []
+
+    async def say(line: bytes) -> None:
+        await _send(stream, line)
+
+    await _first_failure(say, lambda: face.discard(named))
 
 
 async def _first_failure(

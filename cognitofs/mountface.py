@@ -1,10 +1,11 @@
 """MountFace of a running mount: what `status`, `sync` and `drain` see of it.
 
-Owns the counting of what S3 does not have yet and the words for it; changes nothing.
+Owns the counting of what S3 does not have yet and the words for it; changes nothing but what a
+person tells it to discard.
 """
 
 import datetime
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -21,6 +22,7 @@ from cognitofs.control import (
 )
 from cognitofs.errors import LoginRequired, MountpointBusy, SignInError
 from cognitofs.fs.conflictcopies import Conflict
+from cognitofs.fs.discards import discard
 from cognitofs.fs.filesystem import Filesystem
 from cognitofs.fs.openfile import OpenFile
 from cognitofs.fs.recovery import Recovered
@@ -86,13 +88,13 @@ class RunningMount:
         self.last_drain = trio.CancelScope()
         self._filesystem = filesystem
         self._identity = identity
-        self._recovered = recovered
+        self._missing = {lost.seal.id: lost for lost in recovered.missing}
         self._times = times
         self._notices = notices
 
     def status(self) -> MountStatus:
         """Return the state of the moment."""
-        files = self._files()
+        files = self.files()
         states = {file.state for file in files}
         counts = self._counts(files)
         moving = next(iter(self._filesystem.renaming), RenameProgress("", "", 0, 0))
@@ -133,7 +135,7 @@ class RunningMount:
         self._filesystem.files.headers.hurry()
         rig.deletions.hurry()
         while True:
-            counts = self._counts(self._files())
+            counts = self._counts(self.files())
             await progress(counts)
             if counts.pending_files <= counts.failed_files + counts.conflict_files:
                 return
@@ -147,6 +149,20 @@ class RunningMount:
                 f" `cognitofs umount {self._identity.mountpoint}`."
             )
         self.last_drain.cancel()
+
+    async def discard(self, ids: Sequence[str]) -> None:
+        """Give the sealed bytes of the files *ids* up; those that S3 has by now are no error.
+
+        Raises UnsentFiles for one that a program has open.
+        """
+        for id_ in ids:
+            if id_ in self._missing:
+                await self._filesystem.rig.journal.finish(id_)
+                del self._missing[id_]
+        named = set(ids)
+        for file in self._filesystem.files.all():
+            if _sealed_id(file) in named:
+                await discard(self._filesystem.rig, self._filesystem.files, file)
 
     def _counts(self, files: list[FileStatus]) -> DrainProgress:
         errors = [file.error for file in files if file.error]
@@ -165,7 +181,7 @@ class RunningMount:
             return "auth"
         return "network" if waiting else ""
 
-    def _files(self) -> list[FileStatus]:
+    def files(self) -> list[FileStatus]:
         """Return every file that S3 does not have as it is here, oldest first."""
         found = [_status_of(f) for f in self._filesystem.files.all() if _is_unsent(f)]
         keys = self._filesystem.files.headers.pending
@@ -181,8 +197,10 @@ class RunningMount:
                 state=State.FAILED,
                 size=lost.seal.size,
                 error="Its local bytes are missing.",
+                id=lost.seal.id,
+                is_whole=False,
             )
-            for lost in self._recovered.missing
+            for lost in self._missing.values()
         ]
         return found
 
@@ -196,12 +214,27 @@ def _is_unsent(file: OpenFile) -> bool:
     return not file.unlinked and (file.dirty or file.upload is not None)
 
 
+def _sealed_id(file: OpenFile) -> str:
+    """Return the name of the newest sealed content, "" when there is none."""
+    if file.upload is not None:
+        return file.upload.seal.id
+    return "" if file.deferred is None else file.deferred.id
+
+
 def _status_of(file: OpenFile) -> FileStatus:
     upload = file.upload
-    status = FileStatus(path=file.inode.key, state=State.DIRTY, size=file.content.size)
+    replaced = file.stands_for
+    status = FileStatus(
+        path=file.inode.key,
+        state=State.DIRTY,
+        size=file.content.size,
+        id=_sealed_id(file),
+        etag="" if replaced is None else replaced.etag,
+    )
     if upload is None:
         multipart = file.content.multipart
         return replace(status, sent=multipart.sent_bytes if multipart is not None else 0)
+    status = replace(status, attempts=upload.attempts, is_whole=not upload.seal.needs_base)
     error = str(upload.error) if upload.error is not None else ""
     if isinstance(upload.error, LoginRequired) and upload.state == "uploading":
         return replace(status, state=State.WAITING, sent=upload.sent_bytes, error=error)

@@ -383,8 +383,8 @@ async def _drained(filesystem: Filesystem, face: RunningMount) -> int:
     status = face.status()
     if status.pending_files:
         _log.warning(
-            "%d files stay here: the next mount sends those that were closed, and keeps the others"
-            " in lost+found.",
+            "Not on S3 yet: %d. The next mount sends what was closed, and keeps the rest in"
+            " lost+found.",
             status.pending_files,
         )
         return PENDING_LEFT

@@ -24,6 +24,7 @@ from cognitofs.cli.logout import logout
 from cognitofs.cli.mount import mount
 from cognitofs.cli.output import complain, say
 from cognitofs.cli.policy import policy
+from cognitofs.cli.recover import app as recover
 from cognitofs.cli.service import service
 from cognitofs.cli.status import status
 from cognitofs.cli.sync import sync
@@ -100,6 +101,7 @@ for _command in (
 ):
     app.command()(_command)
 app.add_typer(service, name="service")
+app.add_typer(recover, name="recover")
 # What follows the program's name belongs to the program.
 app.command("exec", context_settings={"allow_interspersed_args": False})(execute)
 

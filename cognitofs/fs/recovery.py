@@ -38,21 +38,28 @@ class Recovered:
         """Return what the person should know of it."""
         said = []
         if self.files:
-            noun = "file" if self.files == 1 else "files"
+            size = f"({self.bytes:,} bytes) of an earlier mount"
             said.append(
-                f"{self.files} {noun} ({self.bytes:,} bytes) of an earlier mount are being sent."
+                f"1 file {size} is being sent."
+                if self.files == 1
+                else f"{self.files} files {size} are being sent."
             )
         if self.lost_found:
             said.append(
-                f"{self.lost_found} files were never closed before the last mount ended; their"
-                " bytes are in lost+found of the state directory."
+                f"{_files(self.lost_found)} never closed before the last mount ended;"
+                " `cognitofs recover list` names what was kept of that."
             )
         if self.missing:
             said.append(
-                f"The local bytes of {len(self.missing)} files are missing; `cognitofs status`"
-                " names them."
+                f"Local bytes are missing ({len(self.missing)} of the files that were to be sent);"
+                " `cognitofs status` names what was lost."
             )
         return tuple(said)
+
+
+def _files(count: int) -> str:
+    """Return "1 file was" or "2 files were"."""
+    return "1 file was" if count == 1 else f"{count} files were"
 
 
 async def recover(rig: Rig, files: Files) -> Recovered:

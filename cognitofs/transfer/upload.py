@@ -61,6 +61,7 @@ class Upload:
         self.progressed_at = trio.current_time()
         self.unsettled: CognitoFSError | None = None
         self.commit_was_sent = False
+        self.attempts = 0
         self.scope: trio.CancelScope | None = None
         self._settled = trio.Event()
         self._changed = trio.Event()

@@ -227,6 +227,7 @@ class Uploader:
         """Try to commit; False, after a pause, when it must be tried again."""
         try:
             async with self._files:
+                upload.attempts += 1
                 upload.enter("uploading", upload.error)
                 await self.clear_way(upload.seal.key)
                 await self._finish(upload, await self._delivery.deliver(upload))

@@ -103,7 +103,7 @@ def test_a_crash_in_the_middle_of_recovery_changes_nothing(machine, gated, weed_
     for _ in range(2):
         mount.kill()
         mount = machine.mount("--sync", "fsync")
-        assert "1 file (1,000 bytes) of an earlier mount are being sent." in mount.said
+        assert "1 file (1,000 bytes) of an earlier mount is being sent." in mount.said
     weed_gate.release()
     mount.leave()
     mount.wait_gone()

@@ -66,7 +66,7 @@ def come_back(gate):
 
 def check_next_mount_sends(machine, bucket, name="f", data=DATA):
     with machine.mounted() as mount:
-        assert f"1 file ({len(data):,} bytes) of an earlier mount are being sent." in mount.said
+        assert f"1 file ({len(data):,} bytes) of an earlier mount is being sent." in mount.said
         assert (mount.path / name).read_bytes() == data
     assert bucket.get(name) == data
     assert machine.status() == []

@@ -260,7 +260,8 @@ def test_the_status_document_has_the_promised_fields():
     promised += " sync version files mounted waiting_for state_directory notices conflicts"
     promised += " renaming rename_done rename_total"
     assert set(found) == set(promised.split())
-    assert set(found["files"][0]) == {"path", "state", "size", "sent", "error"}
+    of_a_file = "path state size sent error id attempts etag is_whole"
+    assert set(found["files"][0]) == set(of_a_file.split())
     assert set(found["conflicts"][0]) == {"path", "copy", "when"}
 
 

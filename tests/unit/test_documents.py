@@ -58,6 +58,12 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in headings}
 
 
+def all_commands(group) -> list:
+    """Return the commands of *group*, those of its groups too."""
+    below = [all_commands(each) for each in group.commands.values() if hasattr(each, "commands")]
+    return [*group.commands.values(), *(command for each in below for command in each)]
+
+
 def json_blocks(text: str) -> list[dict]:
     return [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```", text, re.S | re.M)]
 
@@ -106,7 +112,7 @@ def test_every_command_stands_in_the_readme_and_nothing_else_does():
 
 
 def test_every_flag_that_the_documents_name_exists():
-    commands = typer.main.get_command(app).commands.values()
+    commands = all_commands(typer.main.get_command(app))
     known = {
         flag
         for command in commands
@@ -125,11 +131,11 @@ def test_every_flag_that_the_help_names_exists():
     group = typer.main.get_command(app)
     known = {
         flag
-        for each in group.commands.values()
+        for each in all_commands(group)
         for option in each.params
         for flag in (*option.opts, *option.secondary_opts)
     }
-    for each in (group, *group.commands.values()):
+    for each in (group, *all_commands(group)):
         assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", each.help or "")) <= known | {"--help"}
 
 

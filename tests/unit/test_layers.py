@@ -37,6 +37,8 @@ MAY_IMPORT = {
     "controlclient": {"control", "runtime"},
     "lastword": {"control", "safefiles", "state"},
     "mounts": {"lastword", "control", "controlclient", "runtime", "state"},
+    "kept": {"control", "controlclient", "lastword", "mounts", "safefiles", "spool", "state"},
+    "export": {"kept", "safefiles"},
     "logs": {"safefiles"},
     "daemon": {"config", "control", "logs", "safefiles"},
     "preflight": {"store.interface"},

@@ -1,0 +1,220 @@
+"""The bytes that only this machine has: found, exported and given up, with a mount running or not.
+
+Owns the view of all state directories of a person for `cognitofs recover`: sealed files that S3
+does not have, and lost+found. A running mount is asked over its control socket; the journal of one
+that does not run is opened under the lock of its state directory, which keeps mounts away.
+
+INVARIANT: bytes go only where a person said `discard`; export changes nothing here.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from cognitofs import controlclient, lastword
+from cognitofs.control import FileStatus, MountStatus, State
+from cognitofs.errors import SpoolDamaged
+from cognitofs.mounts import left_behind, live_mounts
+from cognitofs.spool.journal import Journal, PendingFile
+from cognitofs.state import (
+    Note,
+    StateDirectory,
+    StateFiles,
+    binding_in,
+    known_states,
+    note_in,
+)
+
+LOST_FOUND = "lost+found"
+_Change = Callable[[Journal, str], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One kept file: what it is, of which mount, and where its process listens (None: none)."""
+
+    file: FileStatus
+    mount: MountStatus
+    socket: Path | None = None
+
+    @property
+    def state_files(self) -> StateFiles:
+        """The state directory that holds it."""
+        return StateFiles(Path(self.mount.state_directory))
+
+    @property
+    def bytes_path(self) -> Path:
+        """Where its bytes lie; nothing needs to be there when its size is 0."""
+        files = self.state_files
+        return (files.lost_found if self.is_lost else files.spool) / self.file.id
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it was never closed and so will never be sent."""
+        return self.file.state == State.LOST
+
+
+def kept_files(base: Path, environ: Mapping[str, str]) -> tuple[Kept, ...]:
+    """Return everything that is kept below *base*.
+
+    Raises NotMounted, Stalled or MountpointBusy when a process does not answer, SpoolDamaged and
+    JournalTooNew for a journal that cannot be read.
+    """
+    found: list[Kept] = []
+    asked: set[str] = set()
+    for live in live_mounts(base, environ):
+        asked.add(live.status.state_directory)
+        files = controlclient.files(live.socket)
+        found += [Kept(file, live.status, live.socket) for file in files if file.id]
+        found += _lost(live.status, live.socket)
+    for mount in _resting(base, asked):
+        found += [Kept(file, mount) for file in _journalled(mount)] + _lost(mount, None)
+    return tuple(found)
+
+
+def _resting(base: Path, asked: set[str]) -> Iterator[MountStatus]:
+    for files in known_states(base):
+        if str(files.path) not in asked:
+            yield replace(left_behind(files), state_directory=str(files.path))
+
+
+def _lost(mount: MountStatus, socket: Path | None) -> list[Kept]:
+    if not mount.state_directory:
+        return []
+    place = StateFiles(Path(mount.state_directory)).lost_found
+    try:
+        names = sorted(each.name for each in place.iterdir() if not each.name.endswith(".json"))
+        sizes = [(place / name).lstat().st_size for name in names]
+    except OSError:
+        return []
+    return [
+        Kept(
+            FileStatus(
+                path=f"{LOST_FOUND}/{name}",
+                state=State.LOST,
+                size=size,
+                error="It was not closed before a mount ended.",
+                id=name,
+            ),
+            mount,
+            socket,
+        )
+        for name, size in zip(names, sizes, strict=True)
+    ]
+
+
+# -- without a process ----------------------------------------------------------------------------
+
+
+def _journalled(mount: MountStatus) -> list[FileStatus]:
+    files = StateFiles(Path(mount.state_directory))
+    if not files.journal.exists():
+        return []
+    with _opened(files) as journal:
+        return [_status_of(each, files) for each in journal.pending()]
+
+
+@contextlib.contextmanager
+def _opened(files: StateFiles) -> Iterator[Journal]:
+    """Open the journal of a mount that does not run, under its lock. Raises MountpointBusy."""
+    binding = binding_in(files)
+    if binding is None:
+        raise SpoolDamaged(f"{files.binding} cannot be read; restore it, then try again.")
+    note = replace(note_in(files) or Note(), pid=os.getpid(), started=time.time())
+    with StateDirectory.open(files.path.parent.parent, binding, note):
+        journal = Journal.open(files.journal)
+        try:
+            yield journal
+        finally:
+            journal.close()
+
+
+def _status_of(pending: PendingFile, files: StateFiles) -> FileStatus:
+    seal = pending.seal
+    is_here = not seal.has_spool or (files.spool / seal.id).exists()
+    return FileStatus(
+        path=seal.key,
+        state=pending.state,
+        size=seal.size,
+        error=pending.error if is_here else "Its local bytes are missing.",
+        id=seal.id,
+        etag="" if seal.expect in ("absent", "any") else seal.expect,
+        is_whole=is_here and not seal.needs_base,
+    )
+
+
+# -- giving up ------------------------------------------------------------------------------------
+
+
+def discard(chosen: Sequence[Kept]) -> None:
+    """Give the bytes of *chosen* up for good.
+
+    Raises UnsentFiles for one that a program has open, MountpointBusy when a mount began meanwhile.
+    """
+    for kept in chosen:
+        if kept.is_lost:
+            kept.bytes_path.unlink(missing_ok=True)
+            kept.bytes_path.with_name(f"{kept.file.id}.json").unlink(missing_ok=True)
+    sealed = [kept for kept in chosen if not kept.is_lost]
+    for socket in {kept.socket for kept in sealed if kept.socket is not None}:
+        controlclient.discard(socket, [kept.file.id for kept in sealed if kept.socket == socket])
+    resting = [kept for kept in sealed if kept.socket is None]
+    for path in {kept.state_files.path for kept in resting}:
+        _discard_in(StateFiles(path), [k.file.id for k in resting if k.state_files.path == path])
+
+
+def _discard_in(files: StateFiles, ids: Sequence[str]) -> None:
+    """Forget rows, then their spool files; what S3 has of them is dropped by the next mount."""
+    _change(files, ids, Journal.finish)
+    for id_ in ids:
+        (files.spool / id_).unlink(missing_ok=True)
+
+
+def retry_later(chosen: Sequence[Kept]) -> None:
+    """Note that the parked files among *chosen*, without a process, are to be tried again."""
+    resting = [kept for kept in chosen if kept.socket is None and not kept.is_lost]
+    for path in {kept.state_files.path for kept in resting}:
+        ids = [kept.file.id for kept in resting if kept.state_files.path == path]
+        _change(StateFiles(path), ids, Journal.unpark)
+
+
+def _change(files: StateFiles, ids: Sequence[str], change: _Change) -> None:
+    with _opened(files) as journal:
+        trio.run(partial(_each, journal, ids, change))
+        is_empty, left = journal.is_empty(), [_status_of(p, files) for p in journal.pending()]
+    if is_empty:
+        files.journal.unlink(missing_ok=True)
+    _correct_last_word(files, left)
+
+
+async def _each(journal: Journal, ids: Sequence[str], change: _Change) -> None:
+    for id_ in ids:
+        await change(journal, id_)
+    await journal.make_durable()
+
+
+def _correct_last_word(files: StateFiles, left: list[FileStatus]) -> None:
+    """Let `cognitofs status` tell what is left now."""
+    last = lastword.read(files)
+    if last is None:
+        return
+    if not left:
+        lastword.forget(files)
+        return
+    states = [file.state for file in left]
+    changed = replace(
+        last,
+        pending_files=len(left),
+        pending_bytes=sum(file.size for file in left),
+        failed_files=states.count(State.FAILED),
+        conflict_files=states.count(State.CONFLICT),
+        files=tuple(left),
+    )
+    with contextlib.suppress(OSError):
+        lastword.write(files, changed)
