@@ -14,14 +14,12 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-
-import trio
+from typing import TYPE_CHECKING
 
 from cognitofs import controlclient, lastword
 from cognitofs.control import FileStatus, MountStatus, State
 from cognitofs.errors import SpoolDamaged
 from cognitofs.mounts import left_behind, live_mounts
-from cognitofs.spool.journal import Journal, PendingFile
 from cognitofs.state import (
     Note,
     StateDirectory,
@@ -31,8 +29,11 @@ from cognitofs.state import (
     note_in,
 )
 
+if TYPE_CHECKING:
+    from cognitofs.spool.journal import Journal, PendingFile
+
 LOST_FOUND = "lost+found"
-_Change = Callable[[Journal, str], Awaitable[None]]
+_Change = Callable[["Journal", str], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +122,10 @@ def _journalled(mount: MountStatus) -> list[FileStatus]:
 
 
 @contextlib.contextmanager
-def _opened(files: StateFiles) -> Iterator[Journal]:
+def _opened(files: StateFiles) -> "Iterator[Journal]":
     """Open the journal of a mount that does not run, under its lock. Raises MountpointBusy."""
+    from cognitofs.spool.journal import Journal  # noqa: PLC0415 -- brings trio: not for --help
+
     binding = binding_in(files)
     if binding is None:
         raise SpoolDamaged(f"{files.binding} cannot be read; restore it, then try again.")
@@ -135,7 +138,7 @@ def _opened(files: StateFiles) -> Iterator[Journal]:
             journal.close()
 
 
-def _status_of(pending: PendingFile, files: StateFiles) -> FileStatus:
+def _status_of(pending: "PendingFile", files: StateFiles) -> FileStatus:
     seal = pending.seal
     is_here = not seal.has_spool or (files.spool / seal.id).exists()
     return FileStatus(
@@ -171,7 +174,7 @@ def discard(chosen: Sequence[Kept]) -> None:
 
 def _discard_in(files: StateFiles, ids: Sequence[str]) -> None:
     """Forget rows, then their spool files; what S3 has of them is dropped by the next mount."""
-    _change(files, ids, Journal.finish)
+    _change(files, ids, lambda journal, id_: journal.finish(id_))
     for id_ in ids:
         (files.spool / id_).unlink(missing_ok=True)
 
@@ -181,10 +184,12 @@ def retry_later(chosen: Sequence[Kept]) -> None:
     resting = [kept for kept in chosen if kept.socket is None and not kept.is_lost]
     for path in {kept.state_files.path for kept in resting}:
         ids = [kept.file.id for kept in resting if kept.state_files.path == path]
-        _change(StateFiles(path), ids, Journal.unpark)
+        _change(StateFiles(path), ids, lambda journal, id_: journal.unpark(id_))
 
 
 def _change(files: StateFiles, ids: Sequence[str], change: _Change) -> None:
+    import trio  # noqa: PLC0415 -- as above
+
     with _opened(files) as journal:
         trio.run(partial(_each, journal, ids, change))
         is_empty, left = journal.is_empty(), [_status_of(p, files) for p in journal.pending()]
@@ -193,7 +198,7 @@ def _change(files: StateFiles, ids: Sequence[str], change: _Change) -> None:
     _correct_last_word(files, left)
 
 
-async def _each(journal: Journal, ids: Sequence[str], change: _Change) -> None:
+async def _each(journal: "Journal", ids: Sequence[str], change: _Change) -> None:
     for id_ in ids:
         await change(journal, id_)
     await journal.make_durable()
