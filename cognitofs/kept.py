@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from cognitofs import controlclient, lastword
 from cognitofs.control import FileStatus, MountStatus, State
-from cognitofs.errors import SpoolDamaged
-from cognitofs.mounts import left_behind, live_mounts
+from cognitofs.errors import NotMounted, SpoolDamaged
+from cognitofs.mounts import left_behind, live_mounts, mount_of
 from cognitofs.state import (
     Note,
     StateDirectory,
@@ -108,6 +108,37 @@ def _lost(mount: MountStatus, socket: Path | None) -> list[Kept]:
         )
         for name, size in zip(names, sizes, strict=True)
     ]
+
+
+def file_at(path: Path, base: Path, environ: Mapping[str, str]) -> Kept:
+    """Return what is unsent of *path*, by name alone; in the state "clean" when nothing is.
+
+    Raises NotMounted for a path in no mount, running or not, and as `kept_files`.
+    """
+    live = live_mounts(base, environ)
+    try:
+        mount = mount_of(path, live)
+    except NotMounted:
+        asked = {each.status.state_directory for each in live}
+        resting = [each for each in _resting(base, asked) if _lies_in(path, each)]
+        if not resting:
+            raise
+        return _pick(path, resting[0], _journalled(resting[0]), None)
+    return _pick(path, mount.status, controlclient.files(mount.socket), mount.socket)
+
+
+def _lies_in(path: Path, mount: MountStatus) -> bool:
+    written = Path(os.path.abspath(path))
+    return bool(mount.mountpoint) and written.is_relative_to(mount.mountpoint)
+
+
+def _pick(path: Path, mount: MountStatus, files: Sequence[FileStatus], socket: Path | None) -> Kept:
+    written = Path(os.path.abspath(path))
+    if not written.is_relative_to(mount.mountpoint):  # a symlink leads there
+        written = Path(os.path.realpath(written))
+    key = str(written.relative_to(mount.mountpoint))
+    found = next((each for each in files if each.path.removesuffix("/") == key), None)
+    return Kept(found or FileStatus(key, State.CLEAN), mount, socket)
 
 
 # -- without a process ----------------------------------------------------------------------------

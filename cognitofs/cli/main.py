@@ -31,6 +31,7 @@ from cognitofs.cli.sync import sync
 from cognitofs.cli.umount import umount
 from cognitofs.cli.version import version
 from cognitofs.cli.whoami import whoami
+from cognitofs.cli.why import why
 from cognitofs.config import MountOptions
 from cognitofs.errors import CognitoFSError
 
@@ -94,6 +95,7 @@ for _command in (
     umount,
     status,
     sync,
+    why,
     credentials,
     policy,
     doctor,

@@ -13,7 +13,7 @@ IDENTITY = Identity("/mnt", 1, "default", "ada", "", "s3://bucket/", "/state")
 
 
 def face_of(m):
-    return RunningMount(m.fs, IDENTITY, m.recovered, lambda: "", ())
+    return RunningMount(m.fs, IDENTITY, m.recovered, None, ())
 
 
 async def refused(store, m, name, data):

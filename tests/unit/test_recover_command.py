@@ -3,6 +3,7 @@
 import hashlib
 import json
 import subprocess
+from functools import partial
 from typing import NamedTuple
 
 import pytest
@@ -32,14 +33,14 @@ class Done(NamedTuple):
 
 
 @pytest.fixture
-def recover(base, capsys, monkeypatch):
-    """Return a function that runs `cognitofs recover` on *base*, in this process."""
+def command(base, capsys, monkeypatch):
+    """Return a function that runs a command on *base*, in this process."""
     monkeypatch.setenv("HOME", str(base))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(base / "run"))
 
     def run(*arguments):
         try:
-            app(["recover", *arguments, "--state-dir", str(base)], standalone_mode=True)
+            app([*arguments, "--state-dir", str(base)], standalone_mode=True)
         except SystemExit as exc:
             code = exc.code or 0
         except CognitoFSError as exc:
@@ -47,6 +48,11 @@ def recover(base, capsys, monkeypatch):
         return Done(int(code), *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def recover(command):
+    return partial(command, "recover")
 
 
 def listed(recover):
@@ -176,3 +182,30 @@ def test_a_journal_in_use_is_left_alone_and_not_called_empty(recover, base):
         done = recover("list")
     assert done.code == 5
     assert "Nothing is kept" not in done.out
+
+
+def test_why_names_the_cause_and_what_helps(command):
+    done = command("why", "/nowhere/cloud/d/new\n.txt")
+    assert done.code == 4
+    assert "failed" in done.out
+    assert "cause: The role may not." in done.out
+    assert f"recover retry {WHOLE[:8]}" in done.out
+
+
+def test_why_sends_a_person_to_mount_what_only_a_mount_can_send(command):
+    done = command("why", "/nowhere/cloud/big", "--json")
+    assert done.code == 4
+    found = json.loads(done.out)
+    assert (found["state"], found["remedy"]) == (
+        "sealed",
+        "Mount it again: the next mount sends it.",
+    )
+
+
+def test_why_finds_nothing_wrong_with_a_file_that_is_sent(command):
+    done = command("why", "/nowhere/cloud/sent")
+    assert (done.code, "nothing of it is unsent" in done.out) == (0, True)
+
+
+def test_why_of_a_path_in_no_mount_is_a_failure(command):
+    assert command("why", "/elsewhere/f").code == 1
