@@ -61,6 +61,10 @@ SUITES = {
         "the power fails at every request and journal entry; what was not synced is gone",
         ("-m", "reliability", "tests/model/test_powercut.py"),
     ),
+    "full-disk": Suite(
+        "a disk of its own, full to any degree (root)",
+        ("-m", "reliability", "tests/fs/test_full_disk.py"),
+    ),
     "kills": Suite(
         "kill -9 of the real process at random moments under real work",
         ("-m", "reliability", "tests/mount/test_random_kills.py"),

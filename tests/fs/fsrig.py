@@ -92,7 +92,15 @@ def ticking():
 
 @asynccontextmanager
 async def mounted(
-    store, state, *, ladder=SMALL, cache_size=1 << 20, spool_size=None, rights=NO_LEVELS, **promises
+    store,
+    state,
+    *,
+    ladder=SMALL,
+    cache_size=1 << 20,
+    spool_size=None,
+    reserve=None,
+    rights=NO_LEVELS,
+    **promises,
 ):
     """Mount *store* with the state directory *state*; leaving the block is a crash.
 
@@ -101,7 +109,7 @@ async def mounted(
     table = InodeTable(Attributes(Kind.DIRECTORY, 0o755, 0))
     describer = Describer(store, AttributeMemory(None), Defaults(), may_ask=True)
     now = ticking()
-    journal = Journal.open(state / "journal.db")
+    journal = Journal.open(state / "journal.db", reserve)
     intents = Intents(journal)
     deletions = Deletions(store, intents)
     seen = Veil(store, deletions)

@@ -1,0 +1,61 @@
+"""Small file systems of their own on loop devices, that a test may fill, or cut the power of."""
+
+import os
+import shutil
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+MIB = 1024 * 1024
+LEAST = {"ext4": 32 * MIB, "xfs": 320 * MIB}
+
+
+def run(*command):
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}: {done.stderr}"
+
+
+def require(*tools):
+    """Skip with a reason where loop devices cannot be mounted."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a loop device needs root")
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+    if not Path("/dev/loop-control").exists():
+        pytest.skip("there are no loop devices here")
+
+
+class Disk:
+    """An image, and where it is mounted."""
+
+    def __init__(self, directory, kind):
+        self.image = directory / f"{kind}.img"
+        self.place = directory / f"{kind}-disk"
+        self.place.mkdir()
+        with self.image.open("wb") as file:
+            file.truncate(LEAST[kind])
+        run(f"mkfs.{kind}", "-q", str(self.image))
+
+    def mount(self):
+        run("mount", "-o", "loop", str(self.image), str(self.place))
+        return self.place
+
+    def unmount(self):
+        run("umount", str(self.place))
+
+    def cut_power(self):
+        """Stop the disk without letting it write what it still has in memory."""
+        run("xfs_io", "-x", "-c", "shutdown", str(self.place))
+
+
+@contextmanager
+def disk(directory, kind):
+    made = Disk(directory, kind)
+    made.mount()
+    try:
+        yield made
+    finally:
+        subprocess.run(["umount", "-l", str(made.place)], capture_output=True, check=False)
