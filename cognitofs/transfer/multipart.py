@@ -124,9 +124,14 @@ class Multipart:
         """Return the upload id, asking S3 for one if there is none yet."""
         async with self._beginning:
             if self.upload_id is None:
-                upload_id = await self._store.begin_upload(self.key, self.headers)
-                await self._journal.begin_upload(self.id, self.key, upload_id)
-                self.upload_id = upload_id
+                # Known before it is journalled: a seal meanwhile, which the journal takes after
+                # it, must go on with it. Whoever sends parts waits here until both are done.
+                self.upload_id = await self._store.begin_upload(self.key, self.headers)
+                try:
+                    await self._journal.begin_upload(self.id, self.key, self.upload_id)
+                except BaseException:
+                    self.upload_id = None
+                    raise
             return self.upload_id
 
     async def send(self, part: Part, spool: SpoolFile) -> None:

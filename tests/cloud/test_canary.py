@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import socket
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -82,13 +82,23 @@ class Suspect(Machine):
         """Return the bytes that the mount's control socket gives, not their interpretation."""
         answers = []
         for path in (self.directory / "run").rglob("*.sock"):
-            with socket.socket(socket.AF_UNIX) as asking:
-                asking.connect(str(path))
+            with socket.socket(socket.AF_UNIX) as asking, opened(path.parent) as directory:
+                # A name below the open directory: a path of a socket has 107 bytes at most.
+                asking.connect(f"/proc/self/fd/{directory}/{path.name}")
                 asking.sendall(b'{"v": 1, "request": "status"}\n')
                 asking.settimeout(30)
                 answers += list(iter(lambda: asking.recv(1 << 16), b""))
         assert answers
         return b"".join(answers).decode()
+
+
+@contextmanager
+def opened(directory: Path):
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def of_process(pid: int) -> str:

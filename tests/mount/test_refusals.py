@@ -76,5 +76,5 @@ def test_a_profile_that_does_not_exist_is_refused(machine, weed):
 def test_a_credential_process_that_fails_is_quoted(machine, weed):
     machine.configure(weed.server, weed.name, credential_process="false")
     assert_refused(
-        machine.run("mount", machine.cloud), 1, "credential process false", "run it by hand"
+        machine.run("mount", machine.cloud), 1, "The command false failed", "run it by hand"
     )
