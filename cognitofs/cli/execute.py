@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -130,26 +130,58 @@ def _environment(
 
 def _run(command: list[str], environ: Mapping[str, str]) -> int:
     """Run *command* to its end; signals that ask us to end are passed on."""
-    try:
-        process = subprocess.Popen(command, env=environ)
-    except FileNotFoundError:
-        complain(f"There is no program {command[0]!r}; check its name and PATH.")
-        return _NOT_FOUND
-    except OSError as exc:
-        complain(f"{command[0]!r} cannot be run ({exc.strerror}); check the file.")
-        return _NOT_RUNNABLE
-
-    def pass_on(number: int, _frame: FrameType | None) -> None:
-        process.send_signal(number)
-
-    former = {each: signal.signal(each, pass_on) for each in (signal.SIGTERM, signal.SIGHUP)}
-    # The terminal sends Ctrl-C and Ctrl-\ to the program too: what they mean is for it to say.
-    former |= {
-        each: signal.signal(each, signal.SIG_IGN) for each in (signal.SIGINT, signal.SIGQUIT)
-    }
-    try:
+    with _relayed() as relay:
+        try:
+            process = subprocess.Popen(command, env=environ)
+        except FileNotFoundError:
+            complain(f"There is no program {command[0]!r}; check its name and PATH.")
+            return _NOT_FOUND
+        except OSError as exc:
+            complain(f"{command[0]!r} cannot be run ({exc.strerror}); check the file.")
+            return _NOT_RUNNABLE
+        relay.attach(process)
         code = process.wait()
+    return code if code >= 0 else _SIGNALLED - code
+
+
+class _Relay:
+    """Passes signals on to a program, also those that come before it runs."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._early: list[int] = []
+
+    def attach(self, process: "subprocess.Popen[bytes]") -> None:
+        """Name the program that is meant."""
+        self._process = process
+        for number in self._early:
+            process.send_signal(number)
+
+    def pass_on(self, number: int, _frame: FrameType | None) -> None:
+        """Handle a signal."""
+        if self._process is None:
+            self._early.append(number)
+        else:
+            self._process.send_signal(number)
+
+
+def _leave_to_the_program(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing: what is typed at the terminal reaches the program by itself."""
+
+
+@contextlib.contextmanager
+def _relayed() -> Iterator[_Relay]:
+    """Relay signals in the block. Handlers are not inherited; ignored signals would be."""
+    relay = _Relay()
+    handlers: dict[signal.Signals, Callable[[int, FrameType | None], None]] = {
+        signal.SIGTERM: relay.pass_on,
+        signal.SIGHUP: relay.pass_on,
+        signal.SIGINT: _leave_to_the_program,
+        signal.SIGQUIT: _leave_to_the_program,
+    }
+    former = {each: signal.signal(each, handler) for each, handler in handlers.items()}
+    try:
+        yield relay
     finally:
         for each, handler in former.items():
             signal.signal(each, handler)
-    return code if code >= 0 else _SIGNALLED - code

@@ -116,7 +116,7 @@ def replies(*, within: float | None) -> Callable[[_Handler[_P, _T]], _Handler[_P
 
 def _report(operation: str, failure: Exception) -> int:
     """Log *failure* as it deserves and return its errno."""
-    leaf = _first_leaf(failure)
+    leaf = first_leaf(failure)
     number = errno_of(leaf)
     name = errno.errorcode.get(number, str(number))
     if isinstance(leaf, _QUIET):
@@ -130,7 +130,8 @@ def _report(operation: str, failure: Exception) -> int:
     return number
 
 
-def _first_leaf(failure: BaseException) -> BaseException:
+def first_leaf(failure: BaseException) -> BaseException:
+    """Return *failure*, or the first one in the groups that nurseries make of failures."""
     while isinstance(failure, BaseExceptionGroup):
         failure = failure.exceptions[0]
     return failure

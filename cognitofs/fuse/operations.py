@@ -7,16 +7,21 @@ it is known which entries the kernel took.
 
 import errno
 import stat as stat_bits
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 import pyfuse3
 
 from cognitofs.errors import NoSuchEntry
 from cognitofs.fs.filesystem import FREE_BLOCKS, Changes, Filesystem, Stat
 from cognitofs.fuse.errnos import replies
+from cognitofs.fuse.waiting import once_signed_in
 from cognitofs.tree.attributes import may_be_symlink
 from cognitofs.tree.inodes import Inode
 from cognitofs.tree.names import NAME_MAXIMUM, decode_name, decode_target, encode_name
+
+_T = TypeVar("_T")
 
 BRIEF = 60.0
 """Seconds for handlers that ask S3 a question or two; the store gives up on its own before."""
@@ -41,23 +46,30 @@ class FuseOperations(pyfuse3.Operations):
 
     # -- looking ----------------------------------------------------------------------------------
 
-    @replies(within=BRIEF)
+    @replies(within=None)
     async def lookup(
         self, parent_inode: int, name: bytes, ctx: pyfuse3.RequestContext
     ) -> pyfuse3.EntryAttributes:
         """Find a name; a missing one is remembered by the kernel too."""
         try:
-            return _attributes(await self._fs.lookup(parent_inode, decode_name(name)))
+            found = await self._signed_in(
+                lambda: self._fs.lookup(parent_inode, decode_name(name)), BRIEF
+            )
+            return _attributes(found)
         except NoSuchEntry:
             missing = pyfuse3.EntryAttributes()
             missing.st_ino = pyfuse3.InodeT(0)
             missing.entry_timeout = self._fs.rig.promises.metadata_ttl
             return missing
 
-    @replies(within=BRIEF)
+    @replies(within=None)
     async def getattr(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         """Return attributes."""
-        return _attributes(await self._fs.getattr(inode))
+        return _attributes(await self._signed_in(lambda: self._fs.getattr(inode), BRIEF))
+
+    async def _signed_in(self, call: Callable[[], Awaitable[_T]], within: float) -> _T:
+        patience = self._fs.rig.promises.auth_wait
+        return await once_signed_in(call, patience=patience, within=within)
 
     @replies(within=None)
     async def setattr(
@@ -78,10 +90,10 @@ class FuseOperations(pyfuse3.Operations):
         )
         return _attributes(await self._fs.setattr(inode, changes, fh))
 
-    @replies(within=BRIEF)
+    @replies(within=None)
     async def readlink(self, inode: int, ctx: pyfuse3.RequestContext) -> bytes:
         """Return a link's target."""
-        return encode_name(await self._fs.readlink(inode))
+        return encode_name(await self._signed_in(lambda: self._fs.readlink(inode), BRIEF))
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
         """Take references back; must not fail."""
@@ -132,10 +144,11 @@ class FuseOperations(pyfuse3.Operations):
 
     # -- open files -------------------------------------------------------------------------------
 
-    @replies(within=LOCAL)
+    @replies(within=None)
     async def open(self, inode: int, flags: int, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
         """Open; the page cache stays: an inode's content never changes behind the kernel."""
-        return pyfuse3.FileInfo(fh=await self._fs.open(inode, flags), keep_cache=True)
+        handle = await self._signed_in(lambda: self._fs.open(inode, flags), LOCAL)
+        return pyfuse3.FileInfo(fh=handle, keep_cache=True)
 
     @replies(within=BRIEF)
     async def create(
@@ -145,10 +158,10 @@ class FuseOperations(pyfuse3.Operations):
         handle, stat = await self._fs.create(parent_inode, decode_name(name), mode, flags)
         return pyfuse3.FileInfo(fh=handle, keep_cache=True), _attributes(stat)
 
-    @replies(within=LOCAL)
+    @replies(within=None)
     async def read(self, fh: int, off: int, size: int) -> bytes:
         """Return bytes; the reader has deadlines of its own."""
-        return await self._fs.read(fh, off, size)
+        return await self._signed_in(lambda: self._fs.read(fh, off, size), LOCAL)
 
     @replies(within=LOCAL)
     async def write(self, fh: int, off: int, buf: bytes) -> int:
@@ -177,11 +190,14 @@ class FuseOperations(pyfuse3.Operations):
         """Open a directory; asks nothing."""
         return self._fs.opendir(inode)
 
-    @replies(within=BRIEF)
+    @replies(within=None)
     async def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         """Stream entries until the kernel's buffer is full."""
         cookie = start_id
-        while (found := await self._fs.readdir(fh, cookie)) is not None:
+        while True:
+            found = await self._signed_in(partial(self._fs.readdir, fh, cookie), BRIEF)
+            if found is None:
+                return
             inode, cookie = found
             name = encode_name(inode.name)
             if not pyfuse3.readdir_reply(token, name, self._entry(inode, cookie), cookie):

@@ -27,7 +27,8 @@ def dialogue(arguments, answers, environ, *, program=(sys.executable, "-m", "cog
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         # getpass asks at the controlling terminal.
-        ["setsid", "--ctty", "--wait", *program, *arguments],
+        # Whoever runs the tests in the background has SIGINT ignored, and ignored it would stay.
+        ["env", "--default-signal=INT", "setsid", "--ctty", "--wait", *program, *arguments],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
