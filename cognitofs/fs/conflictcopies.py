@@ -21,7 +21,8 @@ EXTENSION_MAXIMUM = 32
 """Bytes. What is longer behind the last dot is no extension, but part of a sentence."""
 
 _MARK = re.compile(
-    r" \(conflicted copy [A-Za-z0-9._-]+ [0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{6}(?: [0-9]+)?\)"
+    r" \(conflicted copy [A-Za-z0-9._-]+ (?P<when>[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{6})"
+    r"(?: (?P<number>[0-9]+))?\)"
 )
 _NOT_IN_HOST = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -68,11 +69,12 @@ def copy_name(
     """Return `NAME (conflicted copy HOST YYYY-MM-DD HHMMSS).EXT`, free of *taken*.
 
     *most* is how many bytes it may have; NAME is cut on a character boundary. The name of a
-    conflict copy does not grow by another conflict. Raises NameTooLong when nothing fits.
+    conflict copy does not grow by another conflict; within a second its number does, so that two
+    taken names are not tried in turn forever. Raises NameTooLong when nothing fits.
     """
     stem, extension = _split(_MARK.sub("", name))
     when = time.strftime("%Y-%m-%d %H%M%S", at)
-    for number in count(1):
+    for number in count(_first_number(name, when)):
         counter = f" {number}" if number > 1 else ""
         tail = f" (conflicted copy {host} {when}{counter}){extension}"
         room = min(most, NAME_MAXIMUM) - len(tail.encode())
@@ -82,6 +84,11 @@ def copy_name(
         if found not in taken:
             return found
     raise NameTooLong("The path is too long for a conflict copy beside it; rename the file.")
+
+
+def _first_number(name: str, when: str) -> int:
+    mark = _MARK.search(name)
+    return int(mark["number"] or 1) + 1 if mark is not None and mark["when"] == when else 1
 
 
 def _split(name: str) -> tuple[str, str]:

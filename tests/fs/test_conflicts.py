@@ -308,3 +308,15 @@ def test_a_long_name_is_cut_between_two_characters(most):
 def test_a_host_s_name_is_reduced_to_what_every_system_takes():
     assert host_label("Ada's Mac/Büro") == "Ada-s-Mac-B-ro"
     assert host_label("äöü") == "unknown"
+
+
+def test_a_copy_whose_name_was_taken_meanwhile_gets_a_higher_number_each_time():
+    at = time.struct_time((2026, 1, 2, 3, 4, 5, 0, 0, 0))
+    names = ["f.txt"]
+    for _ in range(3):
+        names.append(copy_name(names[-1], "host", at, {names[-1]}, most=255))
+    assert names[1:] == [
+        "f (conflicted copy host 2026-01-02 030405).txt",
+        "f (conflicted copy host 2026-01-02 030405 2).txt",
+        "f (conflicted copy host 2026-01-02 030405 3).txt",
+    ]

@@ -44,8 +44,8 @@ class SafeState:
                 if is_full and journal._db.total_changes() > changes:
                     self._keep_database()
 
-        def opened(path):
-            journal = journal_open(path)
+        def opened(path, reserve=None):
+            journal = journal_open(path, reserve)
             self._keep_database()
             return journal
 
