@@ -74,8 +74,8 @@ SUITES = {
         ("-m", "reliability", "tests/mount/test_exercised.py", "-k", "holds_what"),
     ),
     "twins": Suite(
-        "the same random calls on a real mount and on a tmpfs",
-        ("-m", "reliability", "tests/mount/test_exercised.py", "-k", "as_on_a_tmpfs"),
+        "the same calls on a mount and on tmpfs, every answer and the whole tree compared",
+        ("-m", "reliability", "tests/mount/test_like_tmpfs.py"),
     ),
     "network": Suite(
         "every operation of S3 meets every fault of a network, over real HTTP",
