@@ -4,7 +4,6 @@ Each tells a `Ledger` what it is about to do, and what it was promised once it h
 of them stop at their first failure: their file system is gone then.
 """
 
-import os
 import random
 import subprocess
 import threading
@@ -112,7 +111,7 @@ class Programs:
         data = noise(self._random.choice(_SIZES), number) + b"."
         self.ledger.begin(name, sum_of(data))
         self.ledger.begin(f"{name}.new", sum_of(data))
-        self._write(f"{name}.new", data)
+        self._write(f"{name}.new", data, "conv=fsync")
         (self.mountpoint / f"{name}.new").rename(self.mountpoint / name)
         self.ledger.promise(name, sum_of(data))
         self.ledger.promise(f"{name}.new", None)
@@ -128,18 +127,22 @@ class Programs:
             path.rename(self.mountpoint / f"{name}~")
             self.ledger.promise(f"{name}~", old)
         self.ledger.begin(name, sum_of(data))
-        self._write(name, data)
+        self._write(name, data, "conv=fsync")
         self.ledger.promise(name, sum_of(data))
         if (self.mountpoint / f"{name}~").exists():
             self.ledger.begin(f"{name}~", None)
             (self.mountpoint / f"{name}~").unlink()
             self.ledger.promise(f"{name}~", None)
 
-    def _write(self, name: str, data: bytes) -> None:
-        with (self.mountpoint / name).open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+    def _write(self, name: str, data: bytes, *how: str) -> None:
+        """Write by a process of its own, for each of *how* as dd says it.
+
+        A descriptor of ours would be closed by every program that we start meanwhile: to the
+        file system that is a close, which publishes what is there.
+        """
+        source = self._sources / f"written-{next(self._numbers)}"
+        source.write_bytes(data)
+        self._call("dd", f"if={source}", f"of={self.mountpoint / name}", "bs=1M", *how)
 
     def _large(self, mebibytes: int) -> None:
         """Write a large file once per life."""
@@ -147,6 +150,6 @@ class Programs:
         name = f"{self._top}/large-{number}"
         data = noise(mebibytes * MIB, number)
         self.ledger.begin(name, sum_of(data))
-        (self.mountpoint / name).write_bytes(data)
+        self._write(name, data)
         self.ledger.promise(name, sum_of(data))
         self._is_over.wait()

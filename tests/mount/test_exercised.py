@@ -73,5 +73,5 @@ def test_random_calls_answer_as_on_a_tmpfs(machine, moto_server, right, effort):
 
 @pytest.mark.reliability
 def test_a_file_holds_what_was_written_under_much_random_work(machine, weed, effort):
-    exercise(machine, weed, effort, 10, 5000)
+    exercise(machine, weed, effort, 2, 5000)
     effort.demand(100, "map_write", "append", "truncate", "reopen", "read", "write")
