@@ -112,6 +112,7 @@ class Programs:
         self.ledger.begin(name, sum_of(data))
         self.ledger.begin(f"{name}.new", sum_of(data))
         self._write(f"{name}.new", data, "conv=fsync")
+        self.ledger.begin(f"{name}.new", None)
         (self.mountpoint / f"{name}.new").rename(self.mountpoint / name)
         self.ledger.promise(name, sum_of(data))
         self.ledger.promise(f"{name}.new", None)

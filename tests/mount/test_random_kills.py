@@ -118,7 +118,7 @@ def test_kill_9_at_random_moments_loses_nothing_that_was_closed(machine, gated, 
 
 
 def work(lives, effort):
-    for number, seed in enumerate(effort.rounds(40), start=1):
+    for number, seed in enumerate(effort.rounds(12), start=1):
         lives.live(seed)
         if number % LIVES == 0:
             lives.compare()
