@@ -111,7 +111,7 @@ class Programs:
         data = noise(self._random.choice(_SIZES), number) + b"."
         self.ledger.begin(name, sum_of(data))
         self.ledger.begin(f"{name}.new", sum_of(data))
-        self._write(f"{name}.new", data, "conv=fsync")
+        self._write(f"{name}.new", data, sync=True)
         self.ledger.begin(f"{name}.new", None)
         (self.mountpoint / f"{name}.new").rename(self.mountpoint / name)
         self.ledger.promise(name, sum_of(data))
@@ -128,22 +128,24 @@ class Programs:
             path.rename(self.mountpoint / f"{name}~")
             self.ledger.promise(f"{name}~", old)
         self.ledger.begin(name, sum_of(data))
-        self._write(name, data, "conv=fsync")
+        self._write(name, data, sync=True)
         self.ledger.promise(name, sum_of(data))
         if (self.mountpoint / f"{name}~").exists():
             self.ledger.begin(f"{name}~", None)
             (self.mountpoint / f"{name}~").unlink()
             self.ledger.promise(f"{name}~", None)
 
-    def _write(self, name: str, data: bytes, *how: str) -> None:
-        """Write by a process of its own, for each of *how* as dd says it.
+    def _write(self, name: str, data: bytes, *, sync: bool = False) -> None:
+        """Write by a process of its own, by one descriptor that is closed once.
 
-        A descriptor of ours would be closed by every program that we start meanwhile: to the
-        file system that is a close, which publishes what is there.
+        One of ours would be closed by every program that we start meanwhile, one of dd by dd
+        itself: to the file system that is a close, which publishes what is there.
         """
         source = self._sources / f"written-{next(self._numbers)}"
         source.write_bytes(data)
-        self._call("dd", f"if={source}", f"of={self.mountpoint / name}", "bs=1M", *how)
+        self._call("cp", source, self.mountpoint / name)
+        if sync:
+            self._call("sync", self.mountpoint / name)
 
     def _large(self, mebibytes: int) -> None:
         """Write a large file once per life."""
