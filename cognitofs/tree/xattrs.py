@@ -35,7 +35,8 @@ _TAKEN = re.compile(
 
 def read_xattrs(metadata: Mapping[str, str]) -> Xattrs:
     """Return the attributes that *metadata* holds."""
-    found = _unpacked(metadata.get(_JSON, ""))
+    document = _unpacked(metadata.get(_JSON, ""))
+    found = {name: value for name, value in document.items() if name.startswith(NAMESPACE)}
     for name, text in metadata.items():
         if _may_be_plain(name, text):
             found[NAMESPACE + name] = text.encode()
@@ -47,7 +48,8 @@ def write_xattrs(metadata: Mapping[str, str], xattrs: Xattrs) -> dict[str, str]:
     if read_xattrs(metadata) == xattrs:
         return dict(metadata)
     kept = {n: text for n, text in metadata.items() if n != _JSON and not _may_be_plain(n, text)}
-    packed = {}
+    document = _unpacked(metadata.get(_JSON, ""))  # s3fs keeps other namespaces there, too
+    packed = {name: value for name, value in document.items() if not name.startswith(NAMESPACE)}
     for name, value in xattrs:
         short, text = name.removeprefix(NAMESPACE), _text(value)
         if text is not None and short not in kept and _may_be_plain(short, text):
@@ -100,10 +102,6 @@ def _unpacked(text: str) -> dict[str, bytes]:
     """Read what `_packed` or s3fs wrote; what cannot be read is no attribute."""
     try:
         document = json.loads(unquote(text, errors="strict")) if text else {}
-        return {
-            name: b64decode(value, validate=True)
-            for name, value in document.items()
-            if name.startswith(NAMESPACE)
-        }
+        return {name: b64decode(value, validate=True) for name, value in document.items()}
     except (ValueError, AttributeError, TypeError):
         return {}

@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64encode
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 from hypothesis import given
@@ -61,6 +61,12 @@ def test_what_a_header_cannot_say_or_would_misunderstand_stands_as_s3fs_writes_i
 def test_what_s3fs_wrote_is_read():
     document = json.dumps({"user.tag": b64encode(b"red").decode(), "security.x": "eA=="})
     assert read_xattrs({"xattr": quote(document, safe="")}) == (("user.tag", b"red"),)
+
+
+def test_what_s3fs_keeps_in_other_namespaces_survives_a_change():
+    document = json.dumps({"user.tag": "cmVk", "security.x": "eA=="})
+    written = write_xattrs({"xattr": quote(document, safe="")}, (("user.Tag", b"blue"),))
+    assert json.loads(unquote(written["xattr"])) == {"security.x": "eA==", "user.Tag": "Ymx1ZQ=="}
 
 
 @pytest.mark.parametrize("text", ["%", "[1]", "{", '{"user.a": 1}', '{"user.a": "*"}', "%ff"])
