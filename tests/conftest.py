@@ -80,6 +80,12 @@ def seaweedfs() -> Iterator[servers.S3Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def strict_s3() -> Iterator[servers.S3Server]:
+    with servers.strict_s3() as server:
+        yield server
+
+
 @pytest.fixture(autouse=True)
 def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the proxies of whoever runs the tests out of them."""

@@ -24,6 +24,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.strict import server as strict
+
 REGION = "us-east-1"
 START_SECONDS = 60.0
 STARTS = 3
@@ -83,6 +85,16 @@ def moto_server() -> Iterator[S3Server]:
         yield found
     finally:
         server.stop()
+
+
+@contextmanager
+def strict_s3() -> Iterator[S3Server]:
+    """Run our own strict server in a thread. It must refuse a wrong secret and a false If-Match."""
+    with strict.running() as server:
+        found = S3Server("strict", server.endpoint, strict.ACCESS_KEY, strict.SECRET_KEY)
+        _prove_secret(found)
+        _prove_conditions(found)
+        yield found
 
 
 @contextmanager

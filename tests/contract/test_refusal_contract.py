@@ -29,7 +29,7 @@ class RightKeys(WrongKeys):
         self._keys = Keys(access_key, secret_key)
 
 
-@pytest.mark.parametrize("name", ["moto_server", "seaweedfs"])
+@pytest.mark.parametrize("name", ["moto_server", "seaweedfs", "strict_s3"])
 async def test_a_missing_bucket_is_told_from_a_missing_object(request, name):
     server = request.getfixturevalue(name)
     config = S3Config("no-such-bucket", server.region, "p/", server.endpoint, patience=0.0)
@@ -38,18 +38,20 @@ async def test_a_missing_bucket_is_told_from_a_missing_object(request, name):
     for store in (wire, Boto3Store(client, "no-such-bucket", "p/")):
         with pytest.raises(NoSuchBucket, match="bucket"):
             await store.list_page("")
-        if name == "moto_server":  # SeaweedFS makes the bucket for an administrator
+        if name != "seaweedfs":  # which makes the bucket for an administrator
             with pytest.raises(NoSuchBucket, match="bucket"):
                 await store.begin_upload("f", ObjectHeaders())
     wire.close()
     client.close()
 
 
-async def test_a_wrong_secret_is_denied_whatever_is_asked(seaweedfs):
-    bucket = seaweedfs.make_bucket()
-    config = S3Config(bucket, seaweedfs.region, "p/", seaweedfs.endpoint, patience=0.0)
-    wire = S3Store(config, WrongKeys(seaweedfs.access_key))
-    client = seaweedfs.client("not-the-secret")
+@pytest.mark.parametrize("name", ["seaweedfs", "strict_s3"])
+async def test_a_wrong_secret_is_denied_whatever_is_asked(request, name):
+    server = request.getfixturevalue(name)
+    bucket = server.make_bucket()
+    config = S3Config(bucket, server.region, "p/", server.endpoint, patience=0.0)
+    wire = S3Store(config, WrongKeys(server.access_key))
+    client = server.client("not-the-secret")
     for store in (wire, Boto3Store(client, bucket, "p/")):
         for call in (
             lambda store: store.list_page(""),
