@@ -30,6 +30,7 @@ from cognitofs.errors import CognitoFSError, MountError
 from cognitofs.fs.filesystem import Filesystem
 from cognitofs.fs.recovery import Recovered, recover
 from cognitofs.fs.rig import Promises, Rig
+from cognitofs.fuse import invalidation
 from cognitofs.fuse.operations import FuseOperations
 from cognitofs.mountface import Identity, RunningMount
 from cognitofs.mounts import open_state
@@ -296,7 +297,7 @@ async def _mounted(
 ) -> None:
     """Serve the kernel until the mount ends, and seal what a normal end seals."""
     _init_fuse(mount, filesystem)  # no wait before it: a signal would end what is not there
-    filesystem.rig.kernel.forget_entry = _forget_entry
+    invalidation.connect(filesystem.rig.kernel)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_announce, mount, face)
@@ -313,13 +314,6 @@ async def _mounted(
         for file in filesystem.files.all():
             with contextlib.suppress(CognitoFSError):
                 await file.publish(durable=True)
-
-
-def _forget_entry(parent: int, name: str) -> None:
-    """Let the kernel ask again for a name; it need not know it."""
-    pyfuse3.invalidate_entry_async(
-        pyfuse3.InodeT(parent), pyfuse3.FileNameT(name.encode()), ignore_enoent=True
-    )
 
 
 def _init_fuse(mount: _Mount, filesystem: Filesystem) -> None:

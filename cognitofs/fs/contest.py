@@ -167,12 +167,12 @@ class Contest:
 
     def _move(self, old: str, new: str) -> None:
         inode, rig = self._inode, self._rig
-        parent, old_name = inode.parent, inode.name
+        parent, name = inode.parent, new.rpartition("/")[2]
         assert parent is not None, "the root is no file"
-        rig.namespace.moved(inode, parent, new.rpartition("/")[2])
+        rig.namespace.moved(inode, parent, name)
         inode.unsent = True
         rig.namespace.doubt(parent, old)
-        rig.kernel.forget_entry(parent.number, old_name)
+        rig.kernel.forget_entry(parent.number, name)
         rig.conflicts.add(Conflict(old, new, rig.now_ns() / 1_000_000_000))
         _log.warning("%r was changed by somebody else; this version is now %r.", old, new)
 

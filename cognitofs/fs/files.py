@@ -178,3 +178,4 @@ class Files:
             self._rig.namespace.describer.learn(ObjectHead(new, headers))
             self._rig.cache.rename(old, new)
         self._rig.namespace.confirmed(inode)
+        self._rig.kernel.forget_attributes(inode.number)

@@ -103,6 +103,10 @@ class Filesystem:
             await self.rig.namespace.describe(inode)
         return self.stat(inode)
 
+    def missing_ttl(self, parent: int, name: str) -> float:
+        """Return for how many seconds the kernel may take *name* in *parent* for missing."""
+        return self.rig.namespace.missing_for(self._inode(parent), name)
+
     @contextmanager
     def _referenced(self, inode: Inode) -> Iterator[None]:
         """Give the kernel a reference to *inode*, taken back when the block fails."""
@@ -133,7 +137,7 @@ class Filesystem:
             nlink=0 if not inode.is_attached else 2 if inode.is_directory else 1,
             uid=promises.uid,
             gid=promises.gid,
-            entry_ttl=promises.metadata_ttl,
+            entry_ttl=self.rig.namespace.trusted_for(inode),
             attribute_ttl=promises.metadata_ttl if inode.is_described else 0.0,
         )
 

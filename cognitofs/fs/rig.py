@@ -20,6 +20,7 @@ from cognitofs.transfer.readahead import Reader
 from cognitofs.transfer.uploader import Uploader
 from cognitofs.tree.directories import Directories
 from cognitofs.tree.inodes import InodeTable
+from cognitofs.tree.kernel import Kernel
 from cognitofs.tree.namespace import Namespace
 
 SyncLevel = Literal["close", "fsync", "local"]
@@ -49,21 +50,6 @@ class Promises:
     host: str = field(default_factory=this_host)
 
 
-def _no_kernel(_parent: int, _name: str) -> None:
-    """Forget nothing: no kernel is listening."""
-
-
-@dataclass(slots=True)
-class Kernel:
-    """What we tell the kernel by ourselves; nothing while no kernel listens."""
-
-    forget_entry: Callable[[int, str], None] = _no_kernel
-
-    def leave(self) -> None:
-        """Tell it nothing any more."""
-        self.forget_entry = _no_kernel
-
-
 @dataclass(frozen=True, slots=True)
 class Rig:
     """The parts of one mount."""
@@ -82,5 +68,9 @@ class Rig:
     promises: Promises = field(default_factory=Promises)
     rights: Rights = field(default_factory=Rights)
     now_ns: Callable[[], int] = time_ns
-    kernel: Kernel = field(default_factory=Kernel)
     conflicts: RecentConflicts = field(default_factory=RecentConflicts)
+
+    @property
+    def kernel(self) -> Kernel:
+        """What we tell the kernel by ourselves."""
+        return self.namespace.kernel

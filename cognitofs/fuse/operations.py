@@ -59,7 +59,7 @@ class FuseOperations(pyfuse3.Operations):
         except NoSuchEntry:
             missing = pyfuse3.EntryAttributes()
             missing.st_ino = pyfuse3.InodeT(0)
-            missing.entry_timeout = self._fs.rig.promises.metadata_ttl
+            missing.entry_timeout = self._fs.missing_ttl(parent_inode, decode_name(name))
             return missing
 
     @replies(within=None)

@@ -73,7 +73,7 @@ class Directories:
             directory.walked = listing
             if last is None:
                 directory.listing = listing
-        self._add_our_own(directory, shown, started, after, last)
+        self._lay_over(directory, shown, started, after, last)
         return DirectoryPage(tuple(sorted(shown.values(), key=_place)), last)
 
     async def _list(self, directory: Inode, after: str) -> Page:
@@ -87,17 +87,23 @@ class Directories:
         if count:
             self.hidden[prefix] = count
 
-    def _add_our_own(
+    def _lay_over(
         self, directory: Inode, shown: dict[str, Inode], at: float, after: str, last: str | None
     ) -> None:
-        """Add what was made here and is not on S3, or was not when the LIST began."""
+        """Add what was made here and is not on S3, or was not when the LIST began.
+
+        Any other name that should lie here was removed by somebody else.
+        """
         low = after.encode()
         high = None if last is None else last.encode()
-        for name, child in directory.children.items():
-            if name in shown or not (child.is_local or child.checked > at):
+        for name, child in list(directory.children.items()):
+            place = _place(child)
+            if name in shown or place <= low or (high is not None and place > high):
                 continue
-            if _place(child) > low and (high is None or _place(child) <= high):
+            if child.is_local or child.checked > at:
                 shown[name] = child
+            else:
+                self._namespace.note(directory, name, None, at)
 
     async def has_others(self, directory: Inode, leaving: str) -> bool:
         """Tell whether anything but the key *leaving*, and what is below it, is there.

@@ -15,7 +15,6 @@ from dataclasses import replace
 import trio
 
 from cognitofs.errors import AccessDenied, NoSuchEntry, NotFound, Stale
-from cognitofs.parallel import run_all
 from cognitofs.store.interface import ETag, ObjectHead, ObjectHeaders, ObjectInfo
 from cognitofs.tree.attributes import (
     Attributes,
@@ -24,9 +23,11 @@ from cognitofs.tree.attributes import (
     read_attributes,
 )
 from cognitofs.tree.describer import Describer
-from cognitofs.tree.inodes import Inode, InodeTable
-from cognitofs.tree.listing import KEPT_ENTRIES, Entry, Listing, entries_of
-from cognitofs.tree.seen import Seen, is_same, key_before, may_turn_out_a_symlink, seen_in
+from cognitofs.tree.inodes import NEVER, Inode, InodeTable
+from cognitofs.tree.kernel import Kernel
+from cognitofs.tree.listing import KEPT_ENTRIES, Entry, Listing
+from cognitofs.tree.questions import Questions
+from cognitofs.tree.seen import Seen, is_same, may_turn_out_a_symlink, seen_in
 from cognitofs.tree.veil import Veil
 
 SAME_MOMENT = 2
@@ -55,8 +56,9 @@ class Namespace:
     ) -> None:
         self.table = table
         self.describer = describer
-        self.hidden = 0
+        self.kernel = Kernel()
         self._store = store
+        self._questions = Questions(store)
         self._ttl = ttl
         self._now = now
 
@@ -92,24 +94,16 @@ class Namespace:
         started, prefix = self._now(), parent.key
         listing = parent.listing
         if listing is not None and len(listing.entries) < RELISTED_ENTRIES:
-            listing = await self._list(prefix, started)
+            listing = await self._questions.whole_page(prefix, started)
             if parent.key == prefix:
                 parent.listing = listing
                 if listing is not None:
+                    self.note_all(parent, listing)
                     return self.note(parent, name, seen_in(listing, name), started)
-        seen = await self._ask(prefix + name)
+        seen = await self._questions.of_name(prefix + name)
         if parent.key != prefix:  # the directory was renamed meanwhile
             return await self._look(parent, name)
         return self.note(parent, name, seen, started)
-
-    async def _list(self, prefix: str, started: float) -> Listing | None:
-        """Return a directory's listing if it fits one page."""
-        page = await self._store.list_page(prefix)
-        if page.token is not None:
-            return None
-        listing = Listing(started)
-        listing.extend(entries_of(page, prefix)[0], started)
-        return listing
 
     def _known(self, parent: Inode, name: str) -> tuple[bool, Inode | None]:
         """Return whether the name is known and fresh, and its inode (None: there is none)."""
@@ -131,46 +125,6 @@ class Namespace:
             return False, None
         return True, child if checked > absent else None
 
-    async def _ask(self, key: str) -> Seen | None:
-        """Ask S3 for the object *key* and for anything below `key/`, at the same time."""
-        head: ObjectHead | None = None
-        below = False
-        denied: AccessDenied | None = None
-
-        async def ask_head() -> None:
-            nonlocal head, denied
-            try:
-                head = await self._store.head(key)
-            except NotFound:
-                return
-            except AccessDenied as exc:  # "maybe missing", where the role may not list that key
-                denied = exc
-
-        async def ask_list() -> None:
-            nonlocal below
-            page = await self._store.list_page(key + "/", delimiter="", limit=1)
-            below = bool(page.objects)
-
-        await run_all((ask_head, ask_list), limit=2)
-        if below:
-            return Seen(is_directory=True)
-        if denied is not None and await self._is_listed(key):
-            raise denied
-        return None if head is None else Seen(is_directory=False, head=head, info=head.info)
-
-    async def _ask_object(self, key: str) -> Seen | None:
-        try:
-            head = await self._store.head(key)
-        except NotFound:
-            return None
-        return Seen(is_directory=False, head=head, info=head.info)
-
-    async def _is_listed(self, key: str) -> bool:
-        """Tell whether LIST shows *key*: existence is decided by LIST where HEAD says 403."""
-        directory = key[: key.rfind("/") + 1]
-        page = await self._store.list_page(directory, delimiter="", start_after=key_before(key))
-        return any(found.key == key for found in page.objects)
-
     def note(self, parent: Inode, name: str, seen: Seen | None, at: float) -> Inode | None:
         """Bring the tree in line with what S3 said of *name* at time *at*; return its inode."""
         child = parent.children.get(name) or self._remade(parent, name, at)
@@ -180,14 +134,37 @@ class Namespace:
             return None
         if seen is None:
             if child is not None:
+                self._outdate(parent, name, child)
                 self.table.detach(child)
             self._note_absent(parent, name, at)
             return None
         if child is None or not is_same(child, seen):
+            self._outdate(parent, name, child)
             child = self._add(parent, name, seen)
         self._update(child, seen)
         child.checked = at
         return child
+
+    def trusted_for(self, inode: Inode) -> float:
+        """Return for how many seconds what is known of the inode's name holds."""
+        if inode.is_local or inode.parent is None:
+            return self._ttl
+        return min(self._ttl, max(0.0, inode.checked + self._ttl - self._now()))
+
+    def missing_for(self, parent: Inode, name: str) -> float:
+        """Return for how many seconds a name may be taken for missing."""
+        return max(0.0, parent.absent.get(name, NEVER) + self._ttl - self._now())
+
+    def note_all(self, parent: Inode, listing: Listing) -> None:
+        """Bring every name that is known in line with a whole listing of *parent*."""
+        for name in [*parent.children, *parent.absent]:
+            self.note(parent, name, seen_in(listing, name), listing.started)
+
+    def _outdate(self, parent: Inode, name: str, child: Inode | None) -> None:
+        """Tell the kernel that a name stands for something else, if it may think otherwise."""
+        is_known = child is not None and child.lookups > 0
+        if is_known or parent.absent.get(name, NEVER) > self._now() - self._ttl:
+            self.kernel.forget_entry(parent.number, name)
 
     def _remade(self, parent: Inode, name: str, after: float) -> Inode | None:
         """Return a new inode for what we made of a name after that time and have forgotten."""
@@ -221,6 +198,7 @@ class Namespace:
             # Another LastModified under the same ETag: somebody changed headers by self-copy.
             inode.remote, inode.headers = seen.info, None
             self.describer.recall(inode)
+            self.kernel.forget_attributes(inode.number)
 
     # -- describing -------------------------------------------------------------------------------
 
@@ -268,7 +246,7 @@ class Namespace:
         started = self._now()
         if started - inode.checked <= max_age:
             return
-        seen = await self._ask_object(inode.key)
+        seen = await self._questions.of_object(inode.key)
         if self.note(inode.parent, inode.name, seen, started) is not inode:
             raise Stale("The file was changed by somebody else; open it again.")
 
@@ -276,6 +254,7 @@ class Namespace:
         """Forget what is known of a name, so that the next look asks S3."""
         if inode.parent is not None and inode.is_attached and not inode.is_local:
             inode.parent.listing = None
+            self._outdate(inode.parent, inode.name, inode)
             self.table.detach(inode)
 
     # -- our own changes --------------------------------------------------------------------------
@@ -328,7 +307,8 @@ class Namespace:
         """Let *inode* stand for the copy of its version; what was not copied is looked up again."""
         if new is None:
             inode.remote = replace(old, key=inode.key)
-            if not inode.is_local:
+            if not inode.is_local and inode.parent is not None:
+                self._outdate(inode.parent, inode.name, inode)
                 self.table.detach(inode)
             return
         inode.remote = new
@@ -337,8 +317,10 @@ class Namespace:
 
     def doubt(self, parent: Inode, key: str) -> None:
         """Forget that a name in *parent* is gone: it may be there still."""
-        parent.absent.pop(key.removesuffix("/").rpartition("/")[2], None)
+        name = key.removesuffix("/").rpartition("/")[2]
+        parent.absent.pop(name, None)
         parent.listing = None
+        self.kernel.forget_entry(parent.number, name)
 
     def confirmed(self, inode: Inode) -> None:
         """Note that S3 has acknowledged the inode as it is."""

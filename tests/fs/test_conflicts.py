@@ -59,7 +59,7 @@ async def test_the_open_handle_follows_the_copy_and_the_name_gets_a_new_inode(
         m.fs.rig.kernel.forget_entry = lambda *entry: told.append(entry)
         await m.fs.flush(handle)
         (copy,) = copies(bucket)
-        assert told == [(1, "f.txt")]
+        assert told == [(1, "f.txt"), (1, copy)]
         assert (await m.fs.lookup(1, copy)).number == number
         assert (await m.fs.lookup(1, "f.txt")).number != number
         await m.fs.write(handle, 5, b" more")

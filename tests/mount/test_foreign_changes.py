@@ -2,9 +2,11 @@
 
 import errno
 import os
+import time
 
 import pytest
 
+from tests.mount.gate import is_commit
 from tests.mount.mounted import MIB, is_fuse_usable, noise, until
 
 pytestmark = [
@@ -160,3 +162,37 @@ class TestFreshness:
             bucket.put("x/y", b"below")
             until((mount.path / "x").is_dir, "the directory")
             assert (mount.path / "x" / "y").read_bytes() == b"below"
+
+    def test_what_a_listing_notices_is_seen_by_every_call_at_once(self, machine, bucket):
+        """However long the kernel was told to trust names and their absence."""
+        for name in ("changed", "kept", "removed"):
+            bucket.put(f"d/{name}", b"first")
+        with machine.mounted("--metadata-ttl", "60") as mount:
+            below = mount.path / "d"
+            numbers = {name: (below / name).stat().st_ino for name in ("changed", "kept")}
+            assert (below / "removed").exists()
+            assert not (below / "new").exists()
+            bucket.put("d/changed", b"the second version")
+            bucket.put("d/new", b"1")
+            bucket.remove("d/removed")
+            assert sorted(os.listdir(below)) == ["changed", "kept", "new"]
+            until(lambda: not (below / "removed").exists(), "the end of a name")
+            until((below / "new").exists, "a name that was missing")
+            until(lambda: (below / "changed").stat().st_size == 18, "the new size")
+            assert (below / "changed").stat().st_ino != numbers["changed"]
+            assert (below / "kept").stat().st_ino == numbers["kept"]
+
+    def test_the_time_of_our_own_upload_is_seen_at_once(self, machine, gated, weed_gate):
+        """The kernel was told the time of the write, long before S3 had the object."""
+        with machine.mounted("--metadata-ttl", "60", "--sync", "fsync") as mount:
+            path = mount.path / "f"
+            weed_gate.hold(is_commit)
+            path.write_bytes(b"bytes")
+            weed_gate.wait_held()
+            before = path.stat().st_ctime
+            time.sleep(2)  # LastModified counts in seconds
+            weed_gate.release()
+            assert machine.run("sync", mount.path).returncode == 0
+            modified = gated.head("f")["LastModified"].timestamp()
+            assert modified > before
+            until(lambda: path.stat().st_ctime == modified, "the time of the object")
