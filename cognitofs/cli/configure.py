@@ -24,34 +24,36 @@ _QUESTIONS = {
 }
 
 
+_SourceFile = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="FILE",
+        help="The application's own configuration: amplify_outputs.json, aws-exports.js, "
+        "amplifyconfiguration.json (or .dart), ~/.cognito-cli-config.json; the word 'env' "
+        "stands for the COGNITO_* variables.",
+    ),
+]
+_Bucket = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Which of the application's buckets, with --from."),
+]
+_Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set an option; an empty value removes it."),
+]
+_ClientSecretStdin = Annotated[
+    bool,
+    typer.Option("--client-secret-stdin", help="Read the app client's secret from standard input."),
+]
+
+
 def configure(
     *,
-    source_file: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="FILE",
-            help="The application's own configuration: amplify_outputs.json, aws-exports.js, "
-            "amplifyconfiguration.json (or .dart), ~/.cognito-cli-config.json; the word 'env' "
-            "stands for the COGNITO_* variables.",
-        ),
-    ] = None,
-    bucket: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Which of the application's buckets, with --from."),
-    ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Set an option; an empty value removes it."
-        ),
-    ] = None,
-    client_secret_stdin: Annotated[
-        bool,
-        typer.Option(
-            "--client-secret-stdin", help="Read the app client's secret from standard input."
-        ),
-    ] = False,
+    source_file: _SourceFile = None,
+    bucket: _Bucket = None,
+    changes: _Changes = None,
+    client_secret_stdin: _ClientSecretStdin = False,
     profile: ProfileOption = None,
     config: ConfigOption = None,
 ) -> None:

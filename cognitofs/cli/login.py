@@ -34,55 +34,65 @@ from cognitofs.settings import Settings, load_settings
 _TRIES = 3
 
 
+_Username = Annotated[
+    str | None, typer.Option("--username", "-u", metavar="NAME", help="Who signs in.")
+]
+_PasswordStdin = Annotated[
+    bool,
+    typer.Option(
+        "--password-stdin",
+        help="Read the password from the first line of standard input, and what else may be "
+        "asked (new password, code) from the next ones.",
+    ),
+]
+_Flow = Annotated[
+    str | None,
+    typer.Option(
+        "--flow",
+        metavar="srp|password|choice",
+        help="How the password is proved: never sent (srp, the default), sent, or as the pool "
+        "offers.",
+    ),
+]
+_Browser = Annotated[
+    bool | None,
+    typer.Option(
+        "--browser/--no-browser",
+        help="Sign in on the application's own page: in a browser here, or (--no-browser) in "
+        "one anywhere, by pasting the address that it ends at.",
+    ),
+]
+_Guest = Annotated[bool, typer.Option("--guest", help="Be a guest, without an account.")]
+_ForgotPassword = Annotated[
+    bool,
+    typer.Option("--forgot-password", help="Set a new password with a code from Cognito."),
+]
+_RememberDevice = Annotated[
+    bool,
+    typer.Option(
+        "--remember-device",
+        help="Ask for no second factor on this machine again, where the pool allows that.",
+    ),
+]
+_Keyring = Annotated[
+    bool | None,
+    typer.Option(
+        "--keyring/--no-keyring",
+        help="Keep the sign-in's secrets in the desktop's keyring; noted in the profile.",
+    ),
+]
+
+
 def login(
     *,
-    username: Annotated[
-        str | None, typer.Option("--username", "-u", metavar="NAME", help="Who signs in.")
-    ] = None,
-    password_stdin: Annotated[
-        bool,
-        typer.Option(
-            "--password-stdin",
-            help="Read the password from the first line of standard input, and what else may be "
-            "asked (new password, code) from the next ones.",
-        ),
-    ] = False,
-    flow: Annotated[
-        str | None,
-        typer.Option(
-            "--flow",
-            metavar="srp|password|choice",
-            help="How the password is proved: never sent (srp, the default), sent, or as the pool "
-            "offers.",
-        ),
-    ] = None,
-    browser: Annotated[
-        bool | None,
-        typer.Option(
-            "--browser/--no-browser",
-            help="Sign in on the application's own page: in a browser here, or (--no-browser) in "
-            "one anywhere, by pasting the address that it ends at.",
-        ),
-    ] = None,
-    guest: Annotated[bool, typer.Option("--guest", help="Be a guest, without an account.")] = False,
-    forgot_password: Annotated[
-        bool,
-        typer.Option("--forgot-password", help="Set a new password with a code from Cognito."),
-    ] = False,
-    remember_device: Annotated[
-        bool,
-        typer.Option(
-            "--remember-device",
-            help="Ask for no second factor on this machine again, where the pool allows that.",
-        ),
-    ] = False,
-    keyring: Annotated[
-        bool | None,
-        typer.Option(
-            "--keyring/--no-keyring",
-            help="Keep the sign-in's secrets in the desktop's keyring; noted in the profile.",
-        ),
-    ] = None,
+    username: _Username = None,
+    password_stdin: _PasswordStdin = False,
+    flow: _Flow = None,
+    browser: _Browser = None,
+    guest: _Guest = False,
+    forgot_password: _ForgotPassword = False,
+    remember_device: _RememberDevice = False,
+    keyring: _Keyring = None,
     profile: ProfileOption = None,
     config: ConfigOption = None,
     state_dir: StateDirOption = None,

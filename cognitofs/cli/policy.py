@@ -31,26 +31,31 @@ _TITLES = {
 }
 
 
+_Part = Annotated[
+    Part | None,
+    typer.Argument(metavar="[role|trust|lifecycle]", help="Only this document, as plain JSON."),
+]
+_Kms = Annotated[
+    str,
+    typer.Option(metavar="KEY_ARN", help="Also allow this KMS key, which the bucket uses."),
+]
+_Guest = Annotated[bool, typer.Option("--guest", help="For people who are not signed in.")]
+_Root = Annotated[
+    str | None,
+    typer.Option(metavar="TEMPLATE", help="Another prefix than the profile's `root`."),
+]
+_Bucket = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Another bucket than the profile's.")
+]
+
+
 def policy(
-    part: Annotated[
-        Part | None,
-        typer.Argument(metavar="[role|trust|lifecycle]", help="Only this document, as plain JSON."),
-    ] = None,
+    part: _Part = None,
     *,
-    kms: Annotated[
-        str,
-        typer.Option(metavar="KEY_ARN", help="Also allow this KMS key, which the bucket uses."),
-    ] = "",
-    guest: Annotated[
-        bool, typer.Option("--guest", help="For people who are not signed in.")
-    ] = False,
-    root: Annotated[
-        str | None,
-        typer.Option(metavar="TEMPLATE", help="Another prefix than the profile's `root`."),
-    ] = None,
-    bucket: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Another bucket than the profile's.")
-    ] = None,
+    kms: _Kms = "",
+    guest: _Guest = False,
+    root: _Root = None,
+    bucket: _Bucket = None,
     as_json: JsonOption = False,
     profile: ProfileOption = None,
     config: ConfigOption = None,
