@@ -7,6 +7,7 @@ One JSON object per line over a unix socket; the client writes one request:
 
     {"v": 1, "request": "status" | "files" | "sync" | "drain" | "stop"}
     {"v": 1, "request": "discard", "ids": ["...", ...]}
+    {"v": 1, "request": "refresh", "paths": ["a/b", ...]}
 
 and the mount answers with lines until the last one, then closes:
 
@@ -14,6 +15,7 @@ and the mount answers with lines until the last one, then closes:
     {"v": 1, "kind": "file", "file": {one element of "files" below}}    any number, to files
     {"v": 1, "kind": "progress", "progress": {DrainProgress}}    any number, to sync and drain
     {"v": 1, "kind": "alive"}                         to sync, drain, discard: still at it
+    {"v": 1, "kind": "refreshed", "path": "a/b", "names": 12}     for each path of refresh
     {"v": 1, "kind": "done"}                                                         last
     {"v": 1, "kind": "error", "class": "Stalled", "message": "A sentence."}          last
 
@@ -21,6 +23,7 @@ and the mount answers with lines until the last one, then closes:
 says in addition that the person is about to leave. `stop` is for a mount that is unmounted and
 only drains: it exits at once, its journal goes on in the next mount. `files` tells all files of
 which `status` tells the first hundred; `discard` gives the sealed bytes of those named up.
+`refresh` drops what is cached of the paths named (below the mountpoint), and of all below them.
 
 INVARIANT: a command and a mount of different versions understand each other: fields are only ever
 added, unknown ones are ignored, missing ones have the defaults below.
@@ -206,6 +209,10 @@ class MountFace(Protocol):
 
     async def discard(self, ids: Sequence[str]) -> None:
         """Give the sealed bytes of the files *ids* up for good. Raises UnsentFiles."""
+        ...
+
+    async def refresh(self, path: str) -> int:
+        """Drop what is cached of *path* and below; return how many names were known there."""
         ...
 
     async def drain(self, progress: Callable[[DrainProgress], Awaitable[None]]) -> None:

@@ -74,6 +74,22 @@ def discard(path: Path, ids: Sequence[str]) -> None:
     raise _unfinished(path)
 
 
+def refresh(path: Path, paths: Sequence[str]) -> dict[str, int]:
+    """Have the mount drop what is cached of *paths*; return the names it knew, by path.
+
+    Raises as `ask_status`.
+    """
+    known = {}
+    request = {"request": "refresh", "paths": list(paths)}
+    for message in _answers(path, request, time.monotonic() + _LONG, SILENCE_SECONDS):
+        names = message.get("names")
+        if isinstance(names, int):
+            known[str(message.get("path"))] = names
+        if message.get("kind") == "done":
+            return known
+    raise _unfinished(path)
+
+
 def drain(
     path: Path, *, request: str, seconds: float, progress: Callable[[DrainProgress], None]
 ) -> DrainProgress:

@@ -137,6 +137,11 @@ async def _handle(
         case "discard":
             await _discard(stream, face, message.get("ids"))
             await _send(stream, encode(kind="done"))
+        case "refresh":
+            for path in _texts(message.get("paths")):
+                names = await face.refresh(path)
+                await _send(stream, encode(kind="refreshed", path=path, names=names))
+            await _send(stream, encode(kind="done"))
         case "stop":
             face.stop()
             await _send(stream, encode(kind="done"))
@@ -169,12 +174,16 @@ async def _drain(stream: trio.SocketStream, face: MountFace) -> None:
 
 async def _discard(stream: trio.SocketStream, face: MountFace, ids: object) -> None:
     """Discard, with signs of life: a commit under way is waited for."""
-    named = [each for each in ids if isinstance(each, str)] if isinstance(ids, list) else []
+    named = _texts(ids)
 
     async def say(line: bytes) -> None:
         await _send(stream, line)
 
     await _first_failure(say, lambda: face.discard(named))
+
+
+def _texts(found: object) -> list[str]:
+    return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
 
 
 async def _first_failure(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from cognitofs import controlclient, lastword
 from cognitofs.control import FileStatus, MountStatus, State
 from cognitofs.errors import NotMounted, SpoolDamaged
-from cognitofs.mounts import left_behind, live_mounts, mount_of
+from cognitofs.mounts import left_behind, live_mounts, mount_of, path_in
 from cognitofs.state import (
     Note,
     StateDirectory,
@@ -133,10 +133,7 @@ def _lies_in(path: Path, mount: MountStatus) -> bool:
 
 
 def _pick(path: Path, mount: MountStatus, files: Sequence[FileStatus], socket: Path | None) -> Kept:
-    written = Path(os.path.abspath(path))
-    if not written.is_relative_to(mount.mountpoint):  # a symlink leads there
-        written = Path(os.path.realpath(written))
-    key = str(written.relative_to(mount.mountpoint))
+    key = path_in(mount, path)
     found = next((each for each in files if each.path.removesuffix("/") == key), None)
     return Kept(found or FileStatus(key, State.CLEAN), mount, socket)
 

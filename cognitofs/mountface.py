@@ -26,6 +26,7 @@ from cognitofs.fs.discards import discard
 from cognitofs.fs.filesystem import Filesystem
 from cognitofs.fs.openfile import OpenFile
 from cognitofs.fs.recovery import Recovered
+from cognitofs.fs.refreshing import refresh
 from cognitofs.fs.treemoves import RenameProgress
 
 PROGRESS_SECONDS = 0.2
@@ -140,6 +141,10 @@ class RunningMount:
             if counts.pending_files <= counts.failed_files + counts.conflict_files:
                 return
             await trio.sleep(PROGRESS_SECONDS)
+
+    async def refresh(self, path: str) -> int:
+        """Drop what is cached of *path* and below; return how many names were known there."""
+        return await refresh(self._filesystem.rig, self._filesystem.files, path)
 
     def stop(self) -> None:
         """End a mount that only drains; its journal goes on in the next mount."""

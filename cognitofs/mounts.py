@@ -130,6 +130,14 @@ def mount_of(path: Path, live: tuple[LiveMount, ...]) -> LiveMount:
     return max(around, key=lambda each: (each.status.mounted, len(each.status.mountpoint)))
 
 
+def path_in(mount: MountStatus, path: Path) -> str:
+    """Return *path* as it is below the mountpoint of *mount*, in which it lies; "." for the top."""
+    written = Path(os.path.abspath(path))
+    if not written.is_relative_to(mount.mountpoint):  # a symlink leads there
+        written = Path(os.path.realpath(written))
+    return str(written.relative_to(mount.mountpoint))
+
+
 def _lies_in(path: Path, mount: LiveMount) -> bool:
     return bool(mount.status.mountpoint) and path.is_relative_to(mount.status.mountpoint)
 

@@ -25,6 +25,7 @@ from cognitofs.cli.mount import mount
 from cognitofs.cli.output import complain, say
 from cognitofs.cli.policy import policy
 from cognitofs.cli.recover import app as recover
+from cognitofs.cli.refresh import refresh
 from cognitofs.cli.service import service
 from cognitofs.cli.status import status
 from cognitofs.cli.sync import sync
@@ -95,6 +96,7 @@ for _command in (
     umount,
     status,
     sync,
+    refresh,
     why,
     credentials,
     policy,

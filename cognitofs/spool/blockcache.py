@@ -11,6 +11,7 @@ Whoever reads must check `covers` again after waiting: a block may have been giv
 
 import os
 from collections import OrderedDict
+from collections.abc import Collection
 from pathlib import Path
 
 from cognitofs.spool.sparsefile import DiskPace, SparseFile, local_disk
@@ -102,6 +103,15 @@ class BlockCache:
             for block in [b for b in self._blocks if b[0] is cached]:
                 self._total -= self._blocks.pop(block)
             cached.forget()
+
+    def forget_below(self, key: str, *, spared: Collection[str]) -> None:
+        """Drop what is held of *key*, or of all below it if it ends in "/" or is empty."""
+        is_directory = not key or key.endswith("/")
+        for cached in list(self._objects.values()):
+            found = cached.info.key
+            is_meant = found.startswith(key) if is_directory else found == key
+            if is_meant and found not in spared:
+                self.forget(cached.info)
 
     def rename(self, old: ObjectInfo, new: ObjectInfo) -> None:
         """Keep the bytes of *old* as those of *new*: the object was copied inside S3."""

@@ -30,7 +30,7 @@ class Inode:
     knew that it exists as it is (monotonic seconds). `pins` count local content and open handles;
     `absent` says when a name was last known not to exist, `ours` what we made of a name and when,
     for when its inode is forgotten; `listing` is a whole directory as last seen, `walked` the
-    listing that somebody is reading.
+    listing that somebody is reading. What was known of its names before `distrusted` holds no more.
     `unsent` says that its truth is here, not in a listing: S3 does not have it yet.
     """
 
@@ -40,6 +40,7 @@ class Inode:
         "attributes",
         "checked",
         "children",
+        "distrusted",
         "headers",
         "kind",
         "listing",
@@ -67,6 +68,7 @@ class Inode:
         self.remote: ObjectInfo | None = None
         self.headers: ObjectHeaders | None = None
         self.checked = NEVER
+        self.distrusted = NEVER
         self.lookups = 0
         self.pins = 0
         self.children: dict[str, Inode] = {}

@@ -55,6 +55,16 @@ class AttributeMemory:
         except apsw.Error as exc:
             _log.info("the memory of attributes was not written: %s", exc)
 
+    def forget_below(self, key: str) -> None:
+        """Forget *key* and, where that is a directory's, everything below it."""
+        sql = "DELETE FROM headers WHERE key = ?1"
+        if not key or key.endswith("/"):
+            sql = "DELETE FROM headers WHERE substr(key, 1, length(?1)) = ?1"
+        try:
+            self._db.execute(sql, (key,))
+        except apsw.Error as exc:
+            _log.info("the memory of attributes was not emptied: %s", exc)
+
     def close(self) -> None:
         """Close the database."""
         self._db.close()

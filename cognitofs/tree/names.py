@@ -37,6 +37,11 @@ def encode_name(name: str) -> bytes:
     return name.encode()
 
 
+def is_at_or_below(key: str, place: str) -> bool:
+    """Tell whether *key* is *place* or, where that is a directory's key, below it."""
+    return key == place or ((not place or place.endswith("/")) and key.startswith(place))
+
+
 def is_representable(segment: str) -> bool:
     """Tell whether one segment of a key can be a file name."""
     if segment in ("", ".", "..") or "\0" in segment or "/" in segment:

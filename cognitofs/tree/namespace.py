@@ -107,7 +107,7 @@ class Namespace:
 
     def _known(self, parent: Inode, name: str) -> tuple[bool, Inode | None]:
         """Return whether the name is known and fresh, and its inode (None: there is none)."""
-        oldest = self._now() - self._ttl
+        oldest = max(self._now() - self._ttl, parent.distrusted)
         child = parent.children.get(name) or self._remade(parent, name, oldest)
         if child is not None and child.is_local:
             return True, child
@@ -149,6 +149,8 @@ class Namespace:
         """Return for how many seconds what is known of the inode's name holds."""
         if inode.is_local or inode.parent is None:
             return self._ttl
+        if inode.checked <= inode.parent.distrusted:
+            return 0.0
         return min(self._ttl, max(0.0, inode.checked + self._ttl - self._now()))
 
     def missing_for(self, parent: Inode, name: str) -> float:
@@ -244,7 +246,8 @@ class Namespace:
         if inode.is_local or not inode.is_attached or inode.parent is None:
             return
         started = self._now()
-        if started - inode.checked <= max_age:
+        oldest = max(started - max_age, inode.parent.distrusted)
+        if inode.checked >= oldest:
             return
         seen = await self._questions.of_object(inode.key)
         if self.note(inode.parent, inode.name, seen, started) is not inode:
@@ -256,6 +259,23 @@ class Namespace:
             inode.parent.listing = None
             self._outdate(inode.parent, inode.name, inode)
             self.table.detach(inode)
+
+    def forget_known(self, directory: Inode) -> None:
+        """Believe nothing of the names in *directory* that was known so far, but our own."""
+        directory.distrusted = self._now()
+
+    def forget_inode(self, inode: Inode, *, is_in_use: bool) -> None:
+        """Forget all of an inode that S3 can tell again; one in use keeps its version."""
+        if inode.is_directory:
+            self.forget_known(inode)
+            for name in inode.absent:
+                self.kernel.forget_entry(inode.number, name)
+        elif inode.parent is not None:
+            self.kernel.forget_entry(inode.parent.number, inode.name)
+        is_waiting = inode.remote is not None and self.describer.unsent_headers(inode.remote)
+        if not (is_in_use or inode.unsent or is_waiting):
+            inode.headers = None
+        self.kernel.forget_attributes(inode.number)
 
     # -- our own changes --------------------------------------------------------------------------
 
@@ -339,7 +359,7 @@ class Namespace:
 
     def has_fresh_child(self, directory: Inode, *, besides: Inode) -> bool:
         """Tell whether another child is known to exist, without asking S3."""
-        oldest = self._now() - self._ttl
+        oldest = max(self._now() - self._ttl, directory.distrusted)
         return any(
             child.is_local or child.checked > oldest
             for child in directory.children.values()

@@ -1,13 +1,14 @@
 """What somebody else does to the same objects: seen in time, never mixed in, never overwritten."""
 
 import errno
+import json
 import os
 import time
 
 import pytest
 
 from tests.mount.gate import is_commit
-from tests.mount.mounted import MIB, is_fuse_usable, noise, until
+from tests.mount.mounted import MIB, assert_refused, is_fuse_usable, noise, until
 
 pytestmark = [
     pytest.mark.mount,
@@ -196,3 +197,30 @@ class TestFreshness:
             modified = gated.head("f")["LastModified"].timestamp()
             assert modified > before
             until(lambda: path.stat().st_ctime == modified, "the time of the object")
+
+
+class TestRefresh:
+    """`cognitofs refresh`: for who cannot wait until names are no longer trusted."""
+
+    def test_a_refresh_shows_what_others_did_at_once(self, machine, bucket):
+        for name in ("d/changed", "d/removed"):
+            bucket.put(name, b"first")
+        with machine.mounted("--metadata-ttl", "3600", "--open-ttl", "3600") as mount:
+            below = mount.path / "d"
+            assert (below / "changed").read_bytes() == b"first"
+            assert (below / "removed").exists()
+            assert not (below / "new").exists()
+            bucket.put("d/changed", b"second")
+            bucket.put("d/new", b"1")
+            bucket.remove("d/removed")
+            assert (below / "changed").read_bytes() == b"first"
+            done = machine.run("refresh", "--json", below)
+            assert done.returncode == 0, done.stderr
+            (told,) = json.loads(done.stdout)["refreshed"]
+            assert told == {"path": str(below), "mountpoint": str(mount.path), "names": 3}
+            until(lambda: (below / "changed").read_bytes() == b"second", "the newest version")
+            until((below / "new").exists, "a name that was missing")
+            until(lambda: not (below / "removed").exists(), "the end of a name")
+
+    def test_a_path_in_no_mount_is_refused_with_a_sentence(self, machine):
+        assert_refused(machine.run("refresh", "/usr"), 1, "not in a mount of yours")

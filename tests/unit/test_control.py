@@ -63,6 +63,9 @@ class Mount:
         if self.error:
             raise self.error
 
+    async def refresh(self, path):
+        return len(path)
+
     def stop(self):
         if self.error:
             raise self.error
@@ -115,6 +118,11 @@ async def test_a_drain_streams_its_progress_to_the_end(tmp_path, request_name):
         )
     assert tuple(seen) == STEPS
     assert left.is_clean
+
+
+async def test_a_refresh_tells_of_each_path(tmp_path):
+    async with serving(tmp_path, Mount()) as path:
+        assert await ask(controlclient.refresh, path, ["a/b", ""]) == {"a/b": 3, "": 0}
 
 
 async def test_stop_reaches_the_mount(tmp_path):
