@@ -27,6 +27,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from tests.strict import server as strict
 
 REGION = "us-east-1"
+ROOT = Path(__file__).parents[1]
 START_SECONDS = 60.0
 STARTS = 3
 
@@ -89,12 +90,28 @@ def moto_server() -> Iterator[S3Server]:
 
 @contextmanager
 def strict_s3() -> Iterator[S3Server]:
-    """Run our own strict server in a thread. It must refuse a wrong secret and a false If-Match."""
-    with strict.running() as server:
-        found = S3Server("strict", server.endpoint, strict.ACCESS_KEY, strict.SECRET_KEY)
-        _prove_secret(found)
-        _prove_conditions(found)
-        yield found
+    """Run our own strict server. It must refuse a wrong secret and a false If-Match.
+
+    In a process of its own: in one that works on a mount, a call that holds the interpreter (msync,
+    a page fault, a fork) would wait for a server that waits for the interpreter.
+    """
+    command = [sys.executable, "-m", "tests.strict"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        endpoint = process.stdout.readline().strip()
+        if not endpoint:
+            raise ServerUnfit("The strict server ended at its start.")
+        try:
+            found = S3Server("strict", endpoint, strict.ACCESS_KEY, strict.SECRET_KEY)
+            _prove_secret(found)
+            _prove_conditions(found)
+            yield found
+        finally:
+            process.stdin.close()
+            process.wait()
 
 
 @contextmanager
