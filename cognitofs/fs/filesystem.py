@@ -128,12 +128,13 @@ class Filesystem:
         """Return what is known of *inode* right now."""
         promises, attributes = self.rig.promises, inode.attributes
         changed = inode.remote.modified * 1_000_000_000 if inode.remote is not None else 0
+        modified = inode.entries_changed_ns or attributes.mtime_ns
         return Stat(
             number=inode.number,
             mode=inode.kind.value | self._mode(inode),
             size=inode.size,
-            mtime_ns=attributes.mtime_ns,
-            ctime_ns=max(attributes.mtime_ns, changed),
+            mtime_ns=modified,
+            ctime_ns=max(modified, changed),
             nlink=0 if not inode.is_attached else 2 if inode.is_directory else 1,
             uid=promises.uid,
             gid=promises.gid,
@@ -189,6 +190,7 @@ class Filesystem:
             attributes = replace(attributes, mode=changes.mode & 0o777)
         if changes.mtime_ns is not None:
             attributes = replace(attributes, mtime_ns=changes.mtime_ns)
+            inode.entries_changed_ns = 0
         file = self.files.find(inode)
         if file is not None:
             file.mtime_is_set |= changes.mtime_ns is not None

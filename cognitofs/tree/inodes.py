@@ -32,6 +32,8 @@ class Inode:
     for when its inode is forgotten; `listing` is a whole directory as last seen, `walked` the
     listing that somebody is reading. What was known of its names before `distrusted` holds no more.
     `unsent` says that its truth is here, not in a listing: S3 does not have it yet.
+    `entries_changed_ns` is when this mount last changed a directory's entries, 0 for never and once
+    a time was set: S3 keeps no such time, so it lasts as long as the inode.
     """
 
     __slots__ = (
@@ -41,6 +43,7 @@ class Inode:
         "checked",
         "children",
         "distrusted",
+        "entries_changed_ns",
         "headers",
         "kind",
         "listing",
@@ -72,6 +75,7 @@ class Inode:
         self.lookups = 0
         self.pins = 0
         self.children: dict[str, Inode] = {}
+        self.entries_changed_ns = 0
         self._unsent = False
         self.unsent_below = 0
         self.listing: Listing | None = None

@@ -11,6 +11,7 @@ INVARIANT: a foreign change of content or type gives the name a new inode.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from time import time_ns
 
 import trio
 
@@ -53,6 +54,7 @@ class Namespace:
         *,
         ttl: float,
         now: Callable[[], float] = trio.current_time,
+        now_ns: Callable[[], int] = time_ns,
     ) -> None:
         self.table = table
         self.describer = describer
@@ -61,6 +63,7 @@ class Namespace:
         self._questions = Questions(store)
         self._ttl = ttl
         self._now = now
+        self._now_ns = now_ns
 
     # -- looking up -------------------------------------------------------------------------------
 
@@ -285,6 +288,7 @@ class Namespace:
         inode.checked = self._now()
         parent.absent.pop(name, None)
         parent.ours.pop(name, None)
+        parent.entries_changed_ns = self._now_ns()
         if inode.is_directory:
             inode.listing = Listing(inode.checked)  # it is new, hence empty
         return inode
@@ -295,12 +299,15 @@ class Namespace:
         if parent is None:
             return
         self._note_absent(parent, inode.name, self._now())
+        parent.entries_changed_ns = self._now_ns()
         self.table.detach(inode)
 
     def moved(self, inode: Inode, parent: Inode, name: str) -> None:
         """Note that we gave the inode another name."""
         if inode.parent is not None:
             self._note_absent(inode.parent, inode.name, self._now())
+            inode.parent.entries_changed_ns = self._now_ns()
+        parent.entries_changed_ns = self._now_ns()
         self.table.move(inode, parent, name)
         parent.absent.pop(name, None)
         parent.ours.pop(name, None)

@@ -271,3 +271,32 @@ async def test_no_answer_is_not_taken_for_no_file(bucket, store, tmp_path, opera
         with pytest.raises(type(error)):
             await m.fs.lookup(1, "there")
         assert (await m.fs.lookup(1, "there")).size == 3
+
+
+async def test_a_directory_shows_when_its_entries_were_changed_until_a_time_is_set(
+    bucket, store, tmp_path
+):
+    """Maildir readers, Python's imports and make look for new entries only when it moves."""
+    bucket.outside_put("d/f", b"1")
+    bucket.outside_put("e/f", b"1")
+    async with mounted(store, tmp_path) as m:
+        one, two = [(await m.fs.lookup(1, name)).number for name in "de"]
+
+        async def moved(number):
+            seen = (await m.fs.getattr(number)).mtime_ns
+            await m.fs.setattr(number, Changes(mtime_ns=1), None)
+            return seen != 1
+
+        assert (await moved(one), await moved(two)) == (True, True)
+        assert (await moved(one), await moved(two)) == (False, False)
+        await m.store_file("new", b"x", parent=one)
+        assert (await moved(one), await moved(two)) == (True, False)
+        await m.fs.rename(one, "new", two, "new", replace=True)
+        assert (await moved(one), await moved(two)) == (True, True)
+        await m.fs.unlink(two, "new")
+        assert (await moved(one), await moved(two)) == (False, True)
+        await m.fs.mkdir(one, "below", 0o755)
+        assert (await moved(one), await moved(two)) == (True, False)
+        await m.fs.rmdir(one, "below")
+        assert await moved(one)
+        assert not await moved(one)
