@@ -49,6 +49,8 @@ The status document, `cognitofs status --json`:
       "last_error": "",           the newest failure as a sentence
       "sync": "close", "version": "0.1.0", "state_directory": "/home/ada/.local/state/...",
       "notices": [],              sentences that were said at mount
+      "hidden_keys": 0,           keys that no file name can be, in directories that were listed
+      "hidden": ["x//y"],         the first ten of them
       "files": [{"path": "a/b.txt", "state": "sealed", "size": 10, "sent": 0, "error": "",
                  "id": "...", "attempts": 0, "etag": "", "is_whole": true}]
                                   the first 100 that are pending, failed or in conflict
@@ -155,6 +157,8 @@ class MountStatus:
     rename_done: int = 0
     rename_total: int = 0
     notices: tuple[str, ...] = ()
+    hidden_keys: int = 0
+    hidden: tuple[str, ...] = ()
     files: tuple[FileStatus, ...] = ()
     conflicts: tuple[ConflictStatus, ...] = ()
 
@@ -242,6 +246,7 @@ def mount_status(document: Mapping[str, object]) -> MountStatus:
             ConflictStatus(**_known(ConflictStatus, each)) for each in _dicts(document, "conflicts")
         ),
         notices=_texts(notices),
+        hidden=_texts(document.get("hidden")),
     )
 
 

@@ -115,6 +115,26 @@ def file_at(path: Path, base: Path, environ: Mapping[str, str]) -> Kept:
 
     Raises NotMounted for a path in no mount, running or not, and as `kept_files`.
     """
+    mount, files, socket = _unsent_around(path, base, environ)
+    key = path_in(mount, path)
+    found = next((each for each in files if each.path.removesuffix("/") == key), None)
+    return Kept(found or FileStatus(key, State.CLEAN), mount, socket)
+
+
+def files_at(
+    path: Path, base: Path, environ: Mapping[str, str]
+) -> tuple[MountStatus, list[FileStatus]]:
+    """Return what is unsent at *path* or below it, and its mount. Raises as `file_at`."""
+    mount, files, _ = _unsent_around(path, base, environ)
+    key = path_in(mount, path)
+    below = "" if key == "." else f"{key}/"
+    return mount, [each for each in files if f"{each.path.removesuffix('/')}/".startswith(below)]
+
+
+def _unsent_around(
+    path: Path, base: Path, environ: Mapping[str, str]
+) -> tuple[MountStatus, Sequence[FileStatus], Path | None]:
+    """Return the mount of *path*, all that is unsent in it, and where its process listens."""
     live = live_mounts(base, environ)
     try:
         mount = mount_of(path, live)
@@ -123,19 +143,13 @@ def file_at(path: Path, base: Path, environ: Mapping[str, str]) -> Kept:
         resting = [each for each in _resting(base, asked) if _lies_in(path, each)]
         if not resting:
             raise
-        return _pick(path, resting[0], _journalled(resting[0]), None)
-    return _pick(path, mount.status, controlclient.files(mount.socket), mount.socket)
+        return resting[0], _journalled(resting[0]), None
+    return mount.status, controlclient.files(mount.socket), mount.socket
 
 
 def _lies_in(path: Path, mount: MountStatus) -> bool:
     written = Path(os.path.abspath(path))
     return bool(mount.mountpoint) and written.is_relative_to(mount.mountpoint)
-
-
-def _pick(path: Path, mount: MountStatus, files: Sequence[FileStatus], socket: Path | None) -> Kept:
-    key = path_in(mount, path)
-    found = next((each for each in files if each.path.removesuffix("/") == key), None)
-    return Kept(found or FileStatus(key, State.CLEAN), mount, socket)
 
 
 # -- without a process ----------------------------------------------------------------------------

@@ -125,6 +125,8 @@ class RunningMount:
             rename_done=moving.copied,
             rename_total=moving.total,
             notices=self._notices,
+            hidden_keys=self._filesystem.rig.directories.hidden.count,
+            hidden=self._filesystem.rig.directories.hidden.first,
             files=tuple(files[:MOST_FILES]),
             conflicts=tuple(map(_settled, self._filesystem.rig.conflicts.all())),
         )

@@ -2,13 +2,17 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cognitofs.cli.exits import Exit
+from cognitofs.cli.filestatus import path_status
 from cognitofs.cli.options import (
     ConfigOption,
     JsonOption,
@@ -17,57 +21,109 @@ from cognitofs.cli.options import (
     state_base,
 )
 from cognitofs.cli.output import files_text, say, size_text
+from cognitofs.cli.watching import Shown, awaited, watched
 from cognitofs.control import FileStatus, MountStatus, State, status_document
-from cognitofs.errors import NotMounted
 from cognitofs.mountpoint import plain_path
 from cognitofs.mounts import known_mounts
 
+_HIDDEN_SHOWN = 3
+
 
 def status(
-    directory: Annotated[
-        Path | None, typer.Argument(metavar="MOUNTPOINT", help="Only this mount.")
+    path: Annotated[
+        Path | None,
+        typer.Argument(metavar="PATH", help="Only this mount, or this file or directory in one."),
     ] = None,
     *,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it again whenever it changes.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait-clean", help="Return when S3 has everything.")
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="Longest wait of --wait-clean.")
+    ] = 600.0,
     as_json: JsonOption = False,
     profile: ProfileOption = None,
     config: ConfigOption = None,
     state_dir: StateDirOption = None,
 ) -> None:
-    """Show your mounts and which files S3 does not have yet.
+    """Show your mounts, or one file, and what S3 does not have yet.
 
     States: clean, dirty (being written), sealed (waiting its turn), uploading, deleting, waiting
     (for a sign-in or the network), conflict and failed (kept here; a person decides), unmounted.
-    Exit code 4: something is in conflict or failed.
+    Exit code 4: something is in conflict or failed; with --wait-clean also: something is left.
 
     For example:
 
       cognitofs status
 
-      cognitofs status ~/cloud --json
+      cognitofs status ~/cloud --watch
+
+      cognitofs status ~/cloud/film.mp4 --json
+
+      cognitofs status --wait-clean --timeout 60 && poweroff
     """
-    known = known_mounts(state_base(profile, config, state_dir), os.environ)
-    chosen = known if directory is None else _only(plain_path(directory.expanduser()), known)
-    if as_json:
-        say(json.dumps(status_document(chosen), indent=2))
+    base = state_base(profile, config, state_dir)
+    ask = partial(_look, None if path is None else path.expanduser(), base)
+    deadline = time.monotonic() + timeout if wait else None
+    if watch:
+        found = watched(ask, as_json=as_json, until_clean=wait, deadline=deadline)
     else:
-        _show(chosen)
-    raise typer.Exit(Exit.DATA_PENDING if any(each.needs_person for each in chosen) else Exit.OK)
+        found = ask() if deadline is None else awaited(ask, deadline)
+        say(json.dumps(found.document(), indent=2) if as_json else "\n".join(found.lines()))
+    is_left = found.needs_person or (wait and not found.is_clean)
+    raise typer.Exit(Exit.DATA_PENDING if is_left else Exit.OK)
 
 
-def _only(path: Path, known: tuple[MountStatus, ...]) -> tuple[MountStatus, ...]:
-    found = tuple(each for each in known if each.mountpoint == str(path))
-    if not found:
-        raise NotMounted(f"{path} is not a mount of yours; `cognitofs status` lists the mounts.")
-    return found
+@dataclass(frozen=True, slots=True)
+class MountsStatus:
+    """Some or all of a person's mounts."""
+
+    mounts: tuple[MountStatus, ...]
+
+    @property
+    def is_clean(self) -> bool:
+        """Tell whether S3 has everything."""
+        return not any(each.pending_files or each.needs_person for each in self.mounts)
+
+    @property
+    def needs_person(self) -> bool:
+        """Tell whether something will not resolve by itself."""
+        return any(each.needs_person for each in self.mounts)
+
+    @property
+    def goes_on(self) -> bool:
+        """Tell whether a process works on what is left."""
+        return any(
+            each.pid and each.pending_files > each.failed_files + each.conflict_files
+            for each in self.mounts
+        )
+
+    def document(self) -> dict[str, object]:
+        """Return the document of `--json`."""
+        return status_document(self.mounts)
+
+    def lines(self) -> Iterator[str]:
+        """Yield what a person should know."""
+        worth = [
+            each for each in self.mounts if each.state != State.UNMOUNTED or each.pending_files
+        ]
+        if not worth:
+            yield "Nothing is mounted, and nothing is left to send."
+        for mount in worth:
+            yield from lines(mount)
 
 
-def _show(mounts: tuple[MountStatus, ...]) -> None:
-    worth = [each for each in mounts if each.state != State.UNMOUNTED or each.pending_files]
-    if not worth:
-        say("Nothing is mounted, and nothing is left to send.")
-    for mount in worth:
-        for line in lines(mount):
-            say(line)
+def _look(path: Path | None, base: Path) -> Shown:
+    """Return what there is to say of *path*: a mount, something in one, or all mounts (None)."""
+    known = known_mounts(base, os.environ)
+    if path is None:
+        return MountsStatus(known)
+    written = plain_path(path)
+    mounts = tuple(each for each in known if each.mountpoint == str(written))
+    return MountsStatus(mounts) if mounts else path_status(path, base)
 
 
 def lines(mount: MountStatus) -> Iterator[str]:
@@ -87,6 +143,8 @@ def lines(mount: MountStatus) -> Iterator[str]:
     if mount.renaming:
         done = f"{mount.rename_done:,} of {mount.rename_total:,} objects copied"
         yield f"    renaming {mount.renaming!r}: {done}"
+    if mount.hidden_keys:
+        yield f"    {_hidden_line(mount)}"
     if mount.last_error:
         yield f"    last error: {mount.last_error}"
     if mount.state == State.UNMOUNTED:
@@ -96,6 +154,13 @@ def lines(mount: MountStatus) -> Iterator[str]:
     yield from (f"    {_file_line(file)}" for file in mount.files)
     for each in mount.conflicts:
         yield f"    {each.when}  {each.path!r} was changed elsewhere too; yours is {each.copy!r}"
+
+
+def _hidden_line(mount: MountStatus) -> str:
+    named = ", ".join(repr(key)[:100] for key in mount.hidden[:_HIDDEN_SHOWN])
+    more = ", ..." if mount.hidden_keys > _HIDDEN_SHOWN else ""
+    keys = "key that cannot" if mount.hidden_keys == 1 else "keys that cannot"
+    return f"hidden: {mount.hidden_keys:,} {keys} be shown as a file: {named}{more}"
 
 
 def _file_line(file: FileStatus) -> str:

@@ -14,7 +14,7 @@ import trio
 
 from cognitofs.store.interface import Page
 from cognitofs.tree.inodes import Inode
-from cognitofs.tree.listing import KEPT_ENTRIES, Listing, entries_of
+from cognitofs.tree.listing import KEPT_ENTRIES, HiddenKeys, Listing, entries_of
 from cognitofs.tree.names import order
 from cognitofs.tree.namespace import Namespace
 from cognitofs.tree.seen import Seen
@@ -39,7 +39,7 @@ class Directories:
         *,
         now: Callable[[], float] = trio.current_time,
     ) -> None:
-        self.hidden: dict[str, int] = {}
+        self.hidden = HiddenKeys()
         self._store = store
         self._namespace = namespace
         self._now = now
@@ -61,7 +61,7 @@ class Directories:
             return await self.page(directory, after, listing)
         last = None if page.token is None else _last_key(page)[len(prefix) :]
         entries, hidden = entries_of(page, prefix)
-        self._count_hidden(prefix, hidden, is_first=not after)
+        self.hidden.note(prefix, hidden, is_first=not after)
         shown: dict[str, Inode] = {}
         for entry in entries:
             seen = Seen(entry.is_directory, info=entry.info)
@@ -79,13 +79,6 @@ class Directories:
     async def _list(self, directory: Inode, after: str) -> Page:
         prefix = directory.key
         return await self._store.list_page(prefix, start_after=prefix + after if after else "")
-
-    def _count_hidden(self, prefix: str, hidden: int, *, is_first: bool) -> None:
-        """Count the hidden keys below *prefix*; of the many directories without one nothing."""
-        before = self.hidden.pop(prefix, 0)
-        count = hidden if is_first else hidden + before
-        if count:
-            self.hidden[prefix] = count
 
     def _lay_over(
         self, directory: Inode, shown: dict[str, Inode], at: float, after: str, last: str | None

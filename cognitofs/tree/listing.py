@@ -3,7 +3,7 @@
 Owns how keys become entries: what is hidden and why. Freshness is the namespace's.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from cognitofs.store.interface import ObjectInfo, Page
@@ -11,6 +11,9 @@ from cognitofs.tree.names import is_representable, order
 
 KEPT_ENTRIES = 10_000
 """Larger directories are streamed and not kept: memory stays bounded."""
+
+KEPT_HIDDEN = 10
+"""Hidden keys that are named; the others are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +77,42 @@ class Listing:
         return [self.entries[name] for name in self.names[place + 1 : place + 1 + count]]
 
 
-def entries_of(page: Page, prefix: str) -> tuple[list[Entry], int]:
-    """Return the entries of a page in listing order, and how many keys had to be hidden."""
+def entries_of(page: Page, prefix: str) -> tuple[list[Entry], list[str]]:
+    """Return the entries of a page in listing order, and the names that had to be hidden.
+
+    What is hidden cannot be a file name, or is an object beside a directory of its name.
+    """
     directories = {p[len(prefix) : -1]: Entry(p[len(prefix) : -1], None) for p in page.prefixes}
     files = {o.key[len(prefix) :]: Entry(o.key[len(prefix) :], o) for o in page.objects}
     files.pop("", None)  # the directory's own marker
     shown = [e for e in (files | directories).values() if is_representable(e.name)]
-    hidden = len(files) + len(directories) - len(shown)
+    hidden = [name for name in files if name in directories or not is_representable(name)]
+    hidden += [f"{name}/" for name in directories if not is_representable(name)]
     return sorted(shown, key=lambda entry: entry.order), hidden
+
+
+class HiddenKeys:
+    """How many keys are hidden in each directory that was listed, and the first of them."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._first: dict[str, list[str]] = {}
+
+    @property
+    def count(self) -> int:
+        """All that was seen."""
+        return sum(self._counts.values())
+
+    @property
+    def first(self) -> tuple[str, ...]:
+        """Some of them."""
+        return tuple(key for keys in self._first.values() for key in keys)[:KEPT_HIDDEN]
+
+    def note(self, prefix: str, hidden: Sequence[str], *, is_first: bool) -> None:
+        """Count what a page hides; of the many directories without any nothing is kept."""
+        before, keys = self._counts.pop(prefix, 0), self._first.pop(prefix, [])
+        if is_first:
+            before, keys = 0, []
+        if before or hidden:
+            self._counts[prefix] = before + len(hidden)
+            self._first[prefix] = [*keys, *(prefix + name for name in hidden)][:KEPT_HIDDEN]

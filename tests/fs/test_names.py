@@ -300,3 +300,23 @@ async def test_a_directory_shows_when_its_entries_were_changed_until_a_time_is_s
         await m.fs.rmdir(one, "below")
         assert await moved(one)
         assert not await moved(one)
+
+
+async def test_keys_that_cannot_be_shown_are_counted_and_the_first_are_named(
+    bucket, store, tmp_path
+):
+    """A directory that is listed again is not counted twice."""
+    too_long = "x/" + "l" * 256
+    for key in ("x//y", too_long, "a", "a/b", "shown"):
+        bucket.outside_put(key, b"1")
+    async with mounted(store, tmp_path) as m:
+        hidden = m.fs.rig.directories.hidden
+        await m.listdir()
+        assert (hidden.count, hidden.first) == (1, ("a",))
+        number = (await m.fs.lookup(1, "x")).number
+        for _ in range(2):
+            assert await m.listdir(number) == []
+            assert (hidden.count, hidden.first) == (3, ("a", too_long, "x//"))
+        bucket.outside_delete("x//y")
+        await m.listdir(number)
+        assert hidden.count == 2

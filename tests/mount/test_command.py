@@ -239,7 +239,7 @@ def test_a_mountpoint_that_is_a_file_is_refused(person):
 def test_what_is_not_mounted_is_said(person):
     assert_one_sentence(person.run("umount", "cloud"), 1, "Nothing is mounted")
     assert_one_sentence(person.run("umount", "/proc"), 1, "not one of cognitofs")
-    assert_one_sentence(person.run("status", "cloud"), 1, "is not a mount of yours")
+    assert_one_sentence(person.run("status", "cloud"), 1, "is not in a mount of yours")
     assert_one_sentence(person.run("sync", "cloud/a"), 1, "is not in a mount of yours")
     assert person.run("status").stdout == "Nothing is mounted, and nothing is left to send.\n"
 

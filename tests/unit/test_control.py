@@ -266,7 +266,7 @@ def test_the_status_document_has_the_promised_fields():
     promised += " pending_bytes uploading_bytes failed_files conflict_files keys_expire last_error"
     promised += " sign_in_ends sign_in_warning"
     promised += " sync version files mounted waiting_for state_directory notices conflicts"
-    promised += " renaming rename_done rename_total"
+    promised += " renaming rename_done rename_total hidden_keys hidden"
     assert set(found) == set(promised.split())
     of_a_file = "path state size sent error id attempts etag is_whole"
     assert set(found["files"][0]) == set(of_a_file.split())
