@@ -30,6 +30,9 @@ READY_OPTION = "--ready-fd"
 # Signing in again, recovery of 10,000 rows and a slow link are all below a minute.
 READY_SECONDS = 120.0
 _END_SECONDS = 5.0
+DESCRIPTORS = 65_536
+"""As many as the kernel lets us have, up to this."""
+
 _PR_SET_DUMPABLE = 4  # prctl(2), linux/prctl.h
 
 
@@ -174,9 +177,15 @@ class Readiness:
 def harden() -> None:
     """Make this process private: no core dump, no ptrace by others of the same user, umask 077.
 
+    Each file that a program writes needs a descriptor here too, so the soft limit is raised.
+
     Keys and tokens are in its memory; its files hold other people's bytes.
     """
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY:
+        most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
     # prctl fails only for an unknown option (EINVAL), and this one is as old as Linux 2.4.
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

@@ -35,6 +35,7 @@
     |   `-- NotOffered           this file system does not have the feature
     |-- SpoolError               the local disk failed us
     |   |-- SpoolFull            no room for more unsent bytes
+    |   |-- TooManyOpen          no descriptor is left for another file
     |   |-- SpoolDamaged         read, write or sync of local state failed
     |   |-- JournalTooNew        written by a newer cognitofs; left unharmed
     |   `-- UnsentFiles          what was asked would lose files that S3 does not have
@@ -236,6 +237,10 @@ class SpoolError(CognitoFSError):
 
 class SpoolFull(SpoolError):
     """There is no room for more unsent bytes."""
+
+
+class TooManyOpen(SpoolError):
+    """The process has as many files open as it may."""
 
 
 class SpoolDamaged(SpoolError):

@@ -64,6 +64,7 @@ ERRNOS: dict[type[BaseException], int] = {
     errors.NotOffered: errno.EOPNOTSUPP,
     errors.SpoolError: errno.EIO,
     errors.SpoolFull: errno.ENOSPC,
+    errors.TooManyOpen: errno.ENFILE,
     errors.SpoolDamaged: errno.EIO,
     errors.JournalTooNew: errno.EIO,
     errors.UnsentFiles: errno.EBUSY,

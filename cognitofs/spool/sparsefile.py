@@ -18,7 +18,7 @@ from contextlib import contextmanager
 
 import trio
 
-from cognitofs.errors import SpoolDamaged, SpoolFull
+from cognitofs.errors import SpoolDamaged, SpoolFull, TooManyOpen
 from cognitofs.spool.extents import ExtentMap
 
 BLOCK = 1024 * 1024
@@ -36,10 +36,15 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @contextmanager
 def local_disk(doing: str) -> Iterator[None]:
-    """Translate an OSError of the local disk into SpoolFull or SpoolDamaged."""
+    """Translate an OSError of the local disk into SpoolFull, TooManyOpen or SpoolDamaged."""
     try:
         yield
     except OSError as exc:
+        if exc.errno in (errno.EMFILE, errno.ENFILE):
+            raise TooManyOpen(
+                f"Too many files are open ({doing}); close some, or raise `ulimit -n`"
+                " (LimitNOFILE= of a service) and mount again."
+            ) from exc
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
             raise SpoolFull(
                 f"The local disk is full ({doing}); free some space or set --state-dir."
@@ -70,12 +75,17 @@ class SparseFile:
     """Bytes at their file offsets, some of them held, the rest unknown."""
 
     def __init__(self, fd: int, pace: DiskPace, held: ExtentMap | None = None) -> None:
-        self.fd = fd
+        self._fd = fd
         self.held = held if held is not None else ExtentMap()
         self.given_up = ExtentMap()
         self._pace = pace
         self._closed = False
         self._users = 0
+
+    @property
+    def fd(self) -> int:
+        """The descriptor; -1 once it is closed."""
+        return self._fd
 
     @contextmanager
     def in_use(self) -> Iterator[int]:
@@ -174,6 +184,6 @@ class SparseFile:
         self._close_if_unused()
 
     def _close_if_unused(self) -> None:
-        if self._closed and not self._users and self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        if self._closed and not self._users and self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

@@ -12,10 +12,13 @@ import fcntl
 import json
 import os
 import secrets
+import stat
 from pathlib import Path
 
 import trio
 
+from cognitofs.errors import SpoolDamaged, SpoolError
+from cognitofs.spool.descriptors import Descriptors
 from cognitofs.spool.extents import ExtentMap
 from cognitofs.spool.space import Space
 from cognitofs.spool.sparsefile import BLOCK, DiskPace, SparseFile, local_disk
@@ -27,7 +30,11 @@ _CANNOT_CLONE = (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errn
 
 
 class SpoolFile(SparseFile):
-    """A sparse file with a name in the spool directory."""
+    """A sparse file with a name in the spool directory.
+
+    Its descriptor may be parked while nobody uses it and the disk has all that was written: what
+    waits for S3 for days must not use up the descriptors of the process.
+    """
 
     def __init__(
         self, directory: "SpoolDirectory", name: str, fd: int, held: ExtentMap | None = None
@@ -39,6 +46,26 @@ class SpoolFile(SparseFile):
         self._is_counted = True
         self.count()
         self._name_is_durable = held is not None
+        self._is_synced = held is not None
+        if fd >= 0:
+            directory.descriptors.opened(self)
+
+    @property
+    def fd(self) -> int:
+        """The descriptor, opened again if it was parked. Raises SpoolDamaged, TooManyOpen."""
+        if self._fd < 0 and self.name and not self._closed:
+            self._directory.descriptors.trim()
+            self._fd = self._directory.descriptor(self.name)
+            self._directory.descriptors.opened(self)
+        return self._fd
+
+    def park(self) -> bool:
+        """Close the descriptor until it is needed; False when that may not be now."""
+        if self._users or not self._is_synced or not self.name or self._fd < 0:
+            return False
+        os.close(self._fd)
+        self._fd = -1
+        return True
 
     def count(self) -> None:
         """Tell the spool how many bytes are held here now."""
@@ -57,6 +84,7 @@ class SpoolFile(SparseFile):
 
     async def write(self, start: int, data: bytes) -> None:
         """See `SparseFile.write`; what it takes is counted."""
+        self._is_synced = False
         try:
             await super().write(start, data)
         finally:
@@ -64,6 +92,7 @@ class SpoolFile(SparseFile):
 
     def resize(self, size: int) -> None:
         """See `SparseFile.resize`; what it frees is counted."""
+        self._is_synced = False
         super().resize(size)
         self.count()
 
@@ -74,8 +103,14 @@ class SpoolFile(SparseFile):
         second time for the same bytes and trust the answer.
         """
         with self.in_use():
-            await trio.to_thread.run_sync(self._sync)
+            self._is_synced = True  # unless something is written meanwhile
+            try:
+                await trio.to_thread.run_sync(self._sync)
+            except BaseException:
+                self._is_synced = False
+                raise
         self._name_is_durable = True
+        self._directory.descriptors.trim()
 
     def _sync(self) -> None:
         with local_disk("syncing the spool"):
@@ -126,20 +161,38 @@ class SpoolFile(SparseFile):
         self._count_no_more()
         self.close()
 
+    def _close_if_unused(self) -> None:
+        super()._close_if_unused()
+        if self._fd < 0:
+            self._directory.descriptors.closed(self)
+
     def hand_over(self) -> "SpoolFile":
         """Return another handle on the file, which has the name from now on; this one has none."""
         with local_disk("duplicating a descriptor"):
             fd = os.dup(self.fd)
         self._count_no_more()
         heir = SpoolFile(self._directory, self.name, fd, self.held.copy())
+        heir._is_synced = self._is_synced
         self.name = ""
         return heir
 
     def detach(self) -> SparseFile:
         """Unlink the name; the bytes live on as a nameless file (they are on S3 now)."""
+        try:
+            is_open = self.fd >= 0
+        except SpoolError:
+            is_open = False  # S3 has them, so nobody needs them here
         self._directory.unlink(self.name)
         self._count_no_more()
+        self.name = ""
+        if not is_open:
+            self.held.discard(0, 1 << 63)
         return self
+
+
+def _is_private(found: os.stat_result) -> bool:
+    """Tell whether it is a plain file that only we have a name for."""
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_nlink == 1
 
 
 class SpoolDirectory:
@@ -147,6 +200,7 @@ class SpoolDirectory:
 
     def __init__(self, state: Path, space: Space | None = None) -> None:
         self.pace = DiskPace()
+        self.descriptors: Descriptors[SpoolFile] = Descriptors()
         self.space = space or Space(state)
         self.lost_found = state / "lost+found"
         with local_disk("opening the spool"):
@@ -164,10 +218,21 @@ class SpoolDirectory:
             return SpoolFile(self, name, os.open(name, flags, 0o600, dir_fd=self.fd))
 
     def open(self, name: str, held: ExtentMap) -> SpoolFile:
-        """Open the file of a journal row. Raises SpoolDamaged when it is missing."""
-        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+        """Return the file of a journal row; a descriptor is opened when it is needed."""
+        return SpoolFile(self, name, -1, held)
+
+    def descriptor(self, name: str) -> int:
+        """Open the file *name*. Raises SpoolDamaged when it is missing or not ours, TooManyOpen."""
+        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with local_disk(f"opening spool file {name}"):
-            return SpoolFile(self, name, os.open(name, flags, dir_fd=self.fd), held)
+            fd = os.open(name, flags, dir_fd=self.fd)
+        if not _is_private(os.fstat(fd)):
+            os.close(fd)
+            raise SpoolDamaged(
+                f"The spool file {name} has other names or another owner, so it may not be what"
+                " was closed; look who works in the state directory."
+            )
+        return fd
 
     def names(self) -> list[str]:
         """Return the names of all spool files."""

@@ -26,6 +26,7 @@ from cognitofs.errors import (
     Stale,
     Stalled,
     Throttled,
+    TooManyOpen,
     Transient,
 )
 from cognitofs.spool.journal import Journal
@@ -44,7 +45,15 @@ LONGEST_PAUSE = 60.0
 PARKED_PAUSE = 900.0
 """Seconds between tries of a parked file: policies get fixed."""
 
-_PASSING = (Transient, SignInError, ConditionalConflict, NoSuchUpload, Stalled, SpoolFull)
+_PASSING = (
+    Transient,
+    SignInError,
+    ConditionalConflict,
+    NoSuchUpload,
+    Stalled,
+    SpoolFull,
+    TooManyOpen,
+)
 _log = logging.getLogger(__name__)
 
 
