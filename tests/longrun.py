@@ -61,6 +61,10 @@ SUITES = {
         "the power fails at every request and journal entry; what was not synced is gone",
         ("-m", "reliability", "tests/model/test_powercut.py"),
     ),
+    "power-disk": Suite(
+        "the power of a real ext4 and xfs fails while files are closed (root, xfsprogs)",
+        ("-m", "reliability", "tests/fs/test_power_cuts.py"),
+    ),
     "full-disk": Suite(
         "a disk of its own, full to any degree (root)",
         ("-m", "reliability", "tests/fs/test_full_disk.py"),

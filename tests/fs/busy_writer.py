@@ -2,7 +2,8 @@
 
     python -m tests.fs.busy_writer STATE LEVEL SEED
 
-Lines: `begin NAME SHA256`, then `done NAME SHA256` once close() has returned 0.
+Lines: `found NAME SHA256` for what an earlier life left, then `begin NAME SHA256` before and
+`done NAME SHA256` once close() has returned 0.
 """
 
 import hashlib
@@ -27,15 +28,17 @@ async def main(state, level, seed):
     store = FaultyStore(MemoryStore(part_minimum=16))
     for operation in ("put", "begin_upload"):
         store.fail(operation, Unreachable("There is no network."), times=-1)
-    contents = {}
     async with mounted(store, state, sync=level, ladder=LADDER) as m:
+        contents = {name: await m.read_file(name) for name in await m.listdir()}
+        for name, data in contents.items():
+            print("found", name, hashlib.sha256(data).hexdigest(), flush=True)
         while True:
             name = f"f{dice.randrange(NAMES)}"
-            old = contents.get(name, b"")
+            is_new, old = name not in contents, contents.get(name, b"")
             start = dice.choice([0, len(old), dice.randrange(len(old) + 1)])
             data = dice.randbytes(dice.randrange(1, LARGEST))
             contents[name] = new = old[:start] + data + old[start + len(data) :]
-            handle = await m.open(name) if old else (await m.fs.create(1, name, 0o644, 2))[0]
+            handle = (await m.fs.create(1, name, 0o644, 2))[0] if is_new else await m.open(name)
             digest = hashlib.sha256(new).hexdigest()
             print("begin", name, digest, flush=True)
             await m.fs.write(handle, start, data)

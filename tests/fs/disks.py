@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,7 +45,16 @@ class Disk:
         return self.place
 
     def unmount(self):
+        """Return when it is unmounted and its loop device is gone, with what that still knew."""
         run("umount", str(self.place))
+        deadline = time.monotonic() + 30
+        while self._loop_devices():
+            assert time.monotonic() < deadline, "the loop device stays"
+            time.sleep(0.005)
+
+    def _loop_devices(self):
+        found = subprocess.run(["losetup", "-j", self.image], capture_output=True, check=True)
+        return found.stdout
 
     def cut_power(self):
         """Stop the disk without letting it write what it still has in memory."""
