@@ -32,6 +32,36 @@ class Place:
         path.mkdir()
         return Place(path, self.bucket, self.mount)
 
+    def unseen(self, objects: dict[str, bytes]) -> "Place":
+        """Return a place of which the mount knows nothing yet, with what another client put there.
+
+        A directory that the mount has made or listed would be believed for `metadata_ttl`.
+        """
+        assert self.bucket is not None
+        assert self.mount is not None
+        place = Place(self.mount.path / f"unseen-{next(_NUMBERS)}", self.bucket, self.mount)
+        for name, data in objects.items():
+            self.bucket.put(place.key(name), data)
+        return place
+
+    def key(self, name: str) -> str:
+        """Return the key of a name in this place, as the bucket's methods want it."""
+        assert self.mount is not None
+        return f"{self.top.relative_to(self.mount.path)}/{name}"
+
+    def names(self) -> list[str]:
+        """Return what is listed, sorted.
+
+        SeaweedFS goes on listing directories that are gone, which no client can tell from others:
+        those of which it has no key are left out.
+        """
+        listed = sorted(os.listdir(self.top))
+        if self.bucket is None or self.bucket.server.name != "seaweedfs":
+            return listed
+        keys = self.bucket.paths(markers=True)
+        known = {key.removeprefix(self.key("")).partition("/")[0] for key in keys}
+        return [name for name in listed if name in known]
+
     def check_object(self, path: Path, data: bytes) -> None:
         """Compare what an independent client reads under the name; a tmpfs has none.
 
