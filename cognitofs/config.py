@@ -24,6 +24,7 @@ from cognitofs.store.storage import StorageOptions
 
 DEFAULT_PROFILE = "default"
 Sync = Literal["close", "fsync", "local"]
+ConditionalWrites = Literal["auto", "require", "off"]
 Service = Literal["cognito_idp", "cognito_identity", "sts", "s3"]
 
 _PROFILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
@@ -318,6 +319,10 @@ class MountOptions:
     open_ttl: float = field(default=1.0, metadata=_read_by(quantities.seconds))
     conflict: Literal["copy", "fail", "overwrite"] = field(
         default="copy", metadata=_read_by(quantities.one_of("copy", "fail", "overwrite"))
+    )
+    # Whether commits name the version they are based on; see servertrials.py.
+    conditional_writes: ConditionalWrites = field(
+        default="auto", metadata=_read_by(quantities.one_of("auto", "require", "off"))
     )
     cache_size: int = field(default=GIB, metadata=_read_by(quantities.size))
     # None: 20 GiB, or half of the free space if that is less.

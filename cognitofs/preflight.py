@@ -83,13 +83,7 @@ async def _try_write(store: ObjectStore, s3_uri: str, own: str) -> Findings:
         )
     except (NotFound, PreconditionFailed, ConditionalConflict):
         return Findings(may_write=True)
-    except (Rejected, Unsupported):
-        return Findings(may_write=True, notices=(_NO_CONDITIONS,))
+    except (Rejected, Unsupported):  # what it does with conditions is found out for itself
+        return Findings(may_write=True)
     await store.delete(probe)  # the server ignored the condition: only servers off AWS do
-    return Findings(may_write=True, notices=(_NO_CONDITIONS,))
-
-
-_NO_CONDITIONS = (
-    "WARNING: this server ignores conditional writes: if two hosts change one file, the last one"
-    " wins and the other change is lost."
-)
+    return Findings(may_write=True)

@@ -6,11 +6,12 @@ Owns the building of the store and the questions that `mount` asks before it ret
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from cognitofs import preflight
+from cognitofs import preflight, where
 from cognitofs.auth.account import Account
 from cognitofs.config import MountOptions
 from cognitofs.errors import AccessDenied
 from cognitofs.levels import Level, Rights, levels_of, shown
+from cognitofs.servertrials import Minding, Server
 from cognitofs.store.interface import ObjectStore
 from cognitofs.store.levels import LevelledStore
 from cognitofs.store.s3 import S3Config, S3Store
@@ -79,12 +80,19 @@ def open_store(account: Account, options: MountOptions, *, metadata_at_once: int
 
 async def examined(plan: Plan, options: MountOptions, own: S3Store) -> Reach:
     """Ask what the role may do, in each level. Raises what makes a mount impossible."""
-    if not plan.levels:
-        found = await preflight.examine(own, plan.s3_uri)
-        return Reach(own, Rights(), found.may_write, found.notices)
+    if plan.levels:
+        return await _examined_levels(plan, options, own)
+    found = await preflight.examine(own, plan.s3_uri)
+    minding = await _minding(plan, options, own, "") if found.may_write else Minding()
+    notices = (*found.notices, *minding.notices)
+    return Reach(minding.applied(own), Rights(), found.may_write, notices)
+
+
+async def _examined_levels(plan: Plan, options: MountOptions, own: S3Store) -> Reach:
     rights = Rights(plan.levels, follow_outside=options.follow_outside)
     stores: dict[str, ObjectStore] = {}
     notices: list[str] = []
+    minding: Minding | None = None
     for level in plan.levels:
         store = own.beside(level.prefix)
         uri = f"s3://{plan.account.profile.bucket}/{level.prefix}"
@@ -94,17 +102,27 @@ async def examined(plan: Plan, options: MountOptions, own: S3Store) -> Reach:
             rights = rights.without(level.path)
             notices.append(f"{PurePosixPath(level.path)} is left out. {exc}")
             continue
+        if found.may_write and minding is None:
+            minding = await _minding(plan, options, store, level.own[len(level.path) :])
+            notices += minding.notices
         stores[level.path] = store
         rights = rights.granted(level.path, may_write=found.may_write)
         notices += found.notices
     if not stores:
         raise AccessDenied(f"The role may use nothing of {plan.s3_uri}. {' '.join(notices)}")
     return Reach(
-        LevelledStore(stores, _always(rights)),
+        (minding or Minding()).applied(LevelledStore(stores, _always(rights))),
         rights,
         any(level.own for level in rights.levels),
         tuple(dict.fromkeys(notices)),
     )
+
+
+async def _minding(plan: Plan, options: MountOptions, store: ObjectStore, own: str) -> Minding:
+    """Return what the server does with conditions, tried in a directory that we may write."""
+    profile = plan.account.profile
+    server = Server(profile.endpoint("s3"), profile.bucket, where.cache_home(options))
+    return await server.minding(options.conditional_writes, store, own)
 
 
 def _always(rights: Rights) -> frozenset[str]:

@@ -113,6 +113,14 @@ def mount(
             "let close fail and keep yours here (fail), or replace theirs (overwrite).",
         ),
     ] = None,
+    conditional_writes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|require|off",
+            help="Servers off AWS that ignore conditions: look before each commit (auto), or "
+            "refuse to mount (require). 'off' sends no conditions to any server.",
+        ),
+    ] = None,
     attributes: Annotated[
         str | None,
         typer.Option(

@@ -162,8 +162,8 @@ class Delivery:
             same = await upload.owner.contested(upload, found)
             upload.unsettled = None
             return same or await self._bring(upload)
-        if verdict is Verdict.RESTART and upload.multipart is not None:
-            await upload.multipart.restart()
+        if upload.multipart is not None and _is_spent(upload.multipart, verdict, error):
+            await _begin_anew(upload.multipart)
         elif verdict is Verdict.RECREATE:
             await self._amend(upload, replace(upload.seal, expect="absent"))
         elif verdict is Verdict.REBASE and found is not None:
@@ -184,6 +184,26 @@ class Delivery:
         continues = None if upload.multipart is None else upload.multipart.continued
         await self._journal.seal(seal, continues=continues, durable=False)
         upload.seal = seal
+
+
+def _is_spent(multipart: Multipart, verdict: Verdict, error: CognitoFSError) -> bool:
+    """Tell whether the parts must be sent again.
+
+    After a 409 S3 wants a new upload with all of its parts (API "CompleteMultipartUpload",
+    If-Match); the same one is completed once more first: that may be all it takes.
+    """
+    if verdict is Verdict.RETRY and isinstance(error, ConditionalConflict):
+        again, multipart.met_conflict = multipart.met_conflict, True
+        return again
+    return verdict is Verdict.RESTART
+
+
+async def _begin_anew(multipart: Multipart) -> None:
+    """Have the parts sent again; what S3 still holds of them goes if the role may abort."""
+    try:
+        await multipart.abort()
+    except CognitoFSError:  # a lifecycle rule has to do it (docs/PERMISSIONS.md)
+        await multipart.restart()
 
 
 def _again(error: CognitoFSError) -> CognitoFSError:

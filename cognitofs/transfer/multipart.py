@@ -55,6 +55,8 @@ class Multipart:
         self._landed = trio.Condition()
         self._beginning = trio.Lock()
         self.is_resumed = False
+        self.met_conflict = False
+        """Whether S3 has refused to complete it once because of a change at the same moment."""
 
     @property
     def sent_bytes(self) -> int:
@@ -211,7 +213,7 @@ class Multipart:
             await self._journal.forget_upload(self.upload_id)
         self.upload_id = self.refusal = None
         self._sent.clear()
-        self.is_resumed = False
+        self.is_resumed = self.met_conflict = False
         self._next_to_stream = 1
 
     async def abort(self) -> None:

@@ -8,7 +8,10 @@ import trio
 
 from cognitofs.errors import Changed, Stale, Unreachable
 from cognitofs.fs.conflictcopies import copy_name, host_label
+from cognitofs.store.checking import CheckingStore
+from cognitofs.store.conditions import ALL_COMMITS
 from tests.fs.fsrig import mounted, until
+from tests.ignorant import Ignorant
 
 OFFLINE = Unreachable("The network is away.")
 LONG = b"0123456789abcdef" * 5
@@ -44,6 +47,20 @@ async def test_the_other_version_keeps_the_name_and_ours_gets_one_of_its_own(
         assert sorted(await m.listdir()) == [copy, "f.txt"]
         assert [(c.key, c.copy) for c in m.fs.rig.conflicts.all()] == [("f.txt", copy)]
     assert not bucket.bucket.uploads
+
+
+@pytest.mark.parametrize("ours", [b"ours", LONG], ids=["put", "parts"])
+async def test_a_server_that_ignores_conditions_makes_no_difference_to_that(bucket, tmp_path, ours):
+    store = CheckingStore(Ignorant(bucket, *ALL_COMMITS), ALL_COMMITS)
+    bucket.outside_put("f.txt", b"first")
+    async with here(store, tmp_path) as m:
+        handle = await m.open("f.txt", 2 | 0o1000)
+        await m.fs.write(handle, 0, ours)
+        bucket.outside_put("f.txt", b"theirs")
+        await m.close(handle)
+        (copy,) = copies(bucket)
+        assert bucket.data(copy) == ours
+        assert bucket.data("f.txt") == b"theirs"
 
 
 async def test_the_open_handle_follows_the_copy_and_the_name_gets_a_new_inode(

@@ -3,7 +3,7 @@
 import pytest
 from fsrig import SMALL, mounted, until
 
-from cognitofs.errors import AccessDenied, Unreachable
+from cognitofs.errors import AccessDenied, ConditionalConflict, Unreachable
 from cognitofs.spool.journal import SentPart
 from cognitofs.store.interface import ETag, PartReceipt
 from cognitofs.transfer.parts import Ladder
@@ -114,3 +114,26 @@ def test_a_ladder_is_known_by_the_parts_that_it_cut(size):
         for p in cut[:-1]
     ]
     assert Ladder(first=99, minimum=16).as_sent(sent, size).cut(size) == cut
+
+
+async def test_after_a_second_409_the_parts_are_sent_again(bucket, store, tmp_path, quick_clock):
+    """S3 wants a new upload after a conflict; the first one is completed once more before that."""
+    conflict = ConditionalConflict("Somebody else was at it at the same moment.")
+    store.fail("complete_upload", conflict, times=2)
+    async with mounted(store, tmp_path, sync="fsync") as m:
+        await m.store_file("f", DATA)
+        await m.drain()
+        assert bucket.data("f") == DATA
+    assert store.requests["complete_upload"] == 3
+    assert store.requests["begin_upload"] == 2
+    assert store.requests["upload_part"] == 2 * PARTS
+    assert not bucket.bucket.uploads
+
+
+async def test_one_409_costs_no_part(bucket, store, tmp_path, quick_clock):
+    store.fail("complete_upload", ConditionalConflict("Somebody else was at it."))
+    async with mounted(store, tmp_path, sync="fsync") as m:
+        await m.store_file("f", DATA)
+        await m.drain()
+        assert bucket.data("f") == DATA
+    assert store.requests["upload_part"] == PARTS

@@ -42,7 +42,8 @@ MAY_IMPORT = {
     "logs": {"safefiles"},
     "daemon": {"config", "control", "logs", "safefiles"},
     "preflight": {"store.interface"},
-    "reach": {"auth.account", "config", "levels", "preflight", "store"},
+    "servertrials": {"config", "safefiles", "store"},
+    "reach": {"auth.account", "config", "levels", "preflight", "servertrials", "store", "where"},
     "mountface": {"control", "fs"},
     "ending": set(),
     "doctor": {
