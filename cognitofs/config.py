@@ -350,6 +350,8 @@ class MountOptions:
         metadata=_read_by(quantities.one_of("error", "warning", "info", "debug")),
     )
     auth_wait: float = field(default=60.0, metadata=_read_by(quantities.seconds))
+    # A look-up that takes longer than a minute is no help to any program.
+    net_wait: float = field(default=20.0, metadata=_read_by(quantities.seconds_between(1, 60)))
     stall_timeout: float = field(default=120.0, metadata=_read_by(quantities.seconds))
     read_timeout: float = field(default=60.0, metadata=_read_by(quantities.seconds))
     xattrs: bool = field(default=False, metadata=_read_by(quantities.switch))

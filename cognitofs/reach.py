@@ -73,6 +73,8 @@ def open_store(account: Account, options: MountOptions, *, metadata_at_once: int
         ca_bundle=profile.ca_bundle,
         max_transfers=options.max_transfers,
         max_metadata=metadata_at_once,
+        patience=options.net_wait,
+        silence=options.net_wait,
         storage=options.storage,
     )
     return S3Store(config, account.credentials)

@@ -251,6 +251,7 @@ def _promises(mount: _Mount, *, may_write: bool) -> Promises:
         open_ttl=options.open_ttl,
         stall_timeout=options.stall_timeout,
         auth_wait=options.auth_wait,
+        net_wait=options.net_wait,
         read_only=options.read_only or not may_write,
         xattrs=options.xattrs,
         trash=options.trash,

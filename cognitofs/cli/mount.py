@@ -150,6 +150,10 @@ def mount(
         str | None,
         typer.Option(metavar="SECONDS", help="Longest wait for uploads when it is ended."),
     ] = None,
+    net_wait: Annotated[
+        str | None,
+        typer.Option(metavar="SECONDS", help="How long looks wait for a silent S3: 20."),
+    ] = None,
     auth_wait: Annotated[
         str | None,
         typer.Option(metavar="SECONDS", help="How long programs wait for a new sign-in: 60."),

@@ -39,6 +39,7 @@ class Promises:
     open_ttl: float = 1.0
     stall_timeout: float = 120.0
     auth_wait: float = 60.0
+    net_wait: float = 20.0
     read_only: bool = False
     xattrs: bool = False
     trash: bool = False

@@ -24,7 +24,7 @@ from cognitofs.tree.names import NAME_MAXIMUM, decode_name, decode_target, encod
 _T = TypeVar("_T")
 
 BRIEF = 60.0
-"""Seconds for handlers that ask S3 a question or two; the store gives up on its own before."""
+"""Seconds for handlers that change a name or two; looks have `--net-wait`."""
 LOCAL = 300.0
 """Seconds for handlers that may copy a large spool file."""
 ANSWERED_IN_FULL = 10_000
@@ -53,7 +53,7 @@ class FuseOperations(pyfuse3.Operations):
         """Find a name; a missing one is remembered by the kernel too."""
         try:
             found = await self._signed_in(
-                lambda: self._fs.lookup(parent_inode, decode_name(name)), BRIEF
+                lambda: self._fs.lookup(parent_inode, decode_name(name)), self._net_wait
             )
             return _attributes(found)
         except NoSuchEntry:
@@ -65,7 +65,11 @@ class FuseOperations(pyfuse3.Operations):
     @replies(within=None)
     async def getattr(self, inode: int, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         """Return attributes."""
-        return _attributes(await self._signed_in(lambda: self._fs.getattr(inode), BRIEF))
+        return _attributes(await self._signed_in(lambda: self._fs.getattr(inode), self._net_wait))
+
+    @property
+    def _net_wait(self) -> float:
+        return self._fs.rig.promises.net_wait
 
     async def _signed_in(self, call: Callable[[], Awaitable[_T]], within: float) -> _T:
         patience = self._fs.rig.promises.auth_wait
@@ -93,7 +97,7 @@ class FuseOperations(pyfuse3.Operations):
     @replies(within=None)
     async def readlink(self, inode: int, ctx: pyfuse3.RequestContext) -> bytes:
         """Return a link's target."""
-        return encode_name(await self._signed_in(lambda: self._fs.readlink(inode), BRIEF))
+        return encode_name(await self._signed_in(lambda: self._fs.readlink(inode), self._net_wait))
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
         """Take references back; must not fail."""
@@ -195,7 +199,7 @@ class FuseOperations(pyfuse3.Operations):
         """Stream entries until the kernel's buffer is full."""
         cookie = start_id
         while True:
-            found = await self._signed_in(partial(self._fs.readdir, fh, cookie), BRIEF)
+            found = await self._signed_in(partial(self._fs.readdir, fh, cookie), self._net_wait)
             if found is None:
                 return
             inode, cookie = found

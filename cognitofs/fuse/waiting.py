@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import trio
 
-from cognitofs.errors import LoginRequired
+from cognitofs.errors import LoginRequired, Unreachable
 from cognitofs.fuse.errnos import first_leaf
 
 _T = TypeVar("_T")
@@ -23,14 +23,19 @@ async def once_signed_in(
 ) -> _T:
     """Return what *call* answers, tried again for *patience* seconds while a sign-in is missing.
 
-    Each try ends *within* so many seconds (trio.TooSlowError). Raises what the last try raised.
+    Each try ends *within* so many seconds (Unreachable). Raises what the last try raised.
     """
     until = trio.current_time() + patience
     while True:
         try:
-            with trio.fail_after(within):
-                return await call()
+            return await _within(call, within)
         except Exception as exc:
             if not isinstance(first_leaf(exc), LoginRequired) or trio.current_time() >= until:
                 raise
         await trio.sleep(PAUSE)
+
+
+async def _within(call: Callable[[], Awaitable[_T]], seconds: float) -> _T:
+    with trio.move_on_after(seconds):
+        return await call()
+    raise Unreachable(f"S3 has not answered for {seconds:g} s; check the network.")

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import trio
 
-from cognitofs.errors import Throttled, Transient
+from cognitofs.errors import Throttled, Transient, Unreachable
 
 _T = TypeVar("_T")
 
@@ -64,15 +64,23 @@ class Lane:
 class Lanes:
     """Two lanes, and the patience with passing trouble.
 
-    *patience* is how many seconds a repeatable call goes on trying.
+    *patience* is how many seconds a repeatable call goes on trying, *silence* how many a question
+    about metadata waits for a server that says nothing at all.
     """
 
     def __init__(
-        self, *, transfers: int, metadata: int, patience: float, random: Random | None = None
+        self,
+        *,
+        transfers: int,
+        metadata: int,
+        patience: float,
+        silence: float = 20.0,
+        random: Random | None = None,
     ) -> None:
         self.transfers = Lane(transfers)
         self.metadata = Lane(metadata)
         self._patience = patience
+        self._silence = silence
         self._random = random or Random()
 
     async def once(self, lane: Lane, call: Callable[[], _T]) -> _T:
@@ -87,6 +95,18 @@ class Lanes:
         With *is_abandonable* a cancellation leaves the thread behind, which keeps its slot until
         it ends: for calls that touch nothing of the caller's.
         """
+        if not (is_abandonable and lane is self.metadata):
+            return await self._while_patient(lane, call, is_abandonable=is_abandonable)
+        with trio.move_on_after(self._silence):
+            return await self._while_patient(lane, call, is_abandonable=True)
+        raise Unreachable(
+            f"S3 has not answered for {self._silence:g} s; check the network, or mount with a "
+            "longer --net-wait."
+        )
+
+    async def _while_patient(
+        self, lane: Lane, call: Callable[[], _T], *, is_abandonable: bool
+    ) -> _T:
         deadline = trio.current_time() + self._patience
         for attempt in count():
             try:

@@ -44,7 +44,8 @@ class S3Config:
     """Which objects, and how to reach them.
 
     *prefix* is "" or ends with "/". *endpoint_url* "" is AWS. *ca_bundle* is a PEM file.
-    *patience* is how many seconds a call that may be repeated goes on trying.
+    *patience* is how many seconds a call that may be repeated goes on trying, *silence* how many a
+    HEAD or LIST waits for a server that says nothing.
     *batch_deletes* says that a server other than AWS minds the ETags in DeleteObjects.
     """
 
@@ -58,6 +59,7 @@ class S3Config:
     max_transfers: int = 8
     max_metadata: int = 16
     patience: float = 20.0
+    silence: float = 20.0
     batch_deletes: bool = False
     storage: StorageOptions = NOTHING_ASKED
 
@@ -81,6 +83,7 @@ class S3Store:
             transfers=config.max_transfers,
             metadata=config.max_metadata,
             patience=config.patience,
+            silence=config.silence,
             random=random,
         )
         self._batches = not config.endpoint_url or config.batch_deletes

@@ -75,6 +75,16 @@ async def test_an_abandoned_call_keeps_its_slot_until_it_ends():
         await trio.lowlevel.checkpoint()
 
 
+async def test_a_silent_server_is_not_waited_for_for_ever(autojump_clock):
+    """The thread stays behind until its socket's own deadline."""
+    lanes = Lanes(transfers=2, metadata=2, patience=0, silence=5)
+    began, gate = trio.current_time(), threading.Event()
+    with pytest.raises(Unreachable, match="--net-wait"):
+        await lanes.repeatedly(lanes.metadata, gate.wait, is_abandonable=True)
+    assert trio.current_time() - began == 5
+    gate.set()
+
+
 def _throttled(retry_after=0.0):
     error = Throttled("slow down")
     error.retry_after = retry_after
