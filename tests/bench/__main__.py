@@ -93,7 +93,7 @@ def _take_turns(row: Row, ground: Ground, number: int) -> None:
         results.append(do(ground))
     tell(
         f"{row.server} {row.latency_ms} ms, {row.work}: "
-        f"raw {row.raw[-1].seconds:.2f} s, cognitofs {row.cognitofs[-1].seconds:.2f} s"
+        f"raw {_seconds(row.raw[-1])} s, cognitofs {_seconds(row.cognitofs[-1])} s"
     )
 
 
@@ -113,8 +113,8 @@ def _as_table(rows: Sequence[Row]) -> str:
             row.server,
             f"{row.latency_ms} ms",
             row.what,
-            f"{raw.seconds:.2f} ({raw.cpu:.2f})",
-            f"{own.seconds:.2f} ({own.cpu:.2f})",
+            f"{_seconds(raw)} ({raw.cpu:.2f})",
+            f"{_seconds(own)} ({own.cpu:.2f})",
             f"{own.seconds / raw.seconds:.1f}",
             f"{own.rss / _MIB:.0f}",
         )
@@ -126,6 +126,10 @@ def _as_table(rows: Sequence[Row]) -> str:
             "MiB is the daemon's largest resident size. `raw` sends no checksums."
         )
     return captured.get()
+
+
+def _seconds(run: Measured) -> str:
+    return f"{run.seconds:.2f}" if run.seconds >= 0.1 else f"{run.seconds:.4f}"
 
 
 def _as_json(rows: Sequence[Row], sizes: Sizes) -> str:

@@ -6,10 +6,11 @@ source file or the objects come from is prepared before, and is not timed.
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.servers import S3Server
 _DEADLINE = 600.0
 MIB = 1 << 20
 _TREE_DIRECTORIES = 50
+_LEAST_LOOKS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,10 @@ class Ground:
         self._runs += 1
         return f"run{self._runs:04}"
 
+    def fresh_directory(self) -> Path:
+        """Return where nothing is yet."""
+        return self._directory / self.fresh_name()
+
     def raw(self, operation: str, *arguments: object) -> Measured:
         """Run the raw client in a process of its own."""
         target = {
@@ -96,7 +102,7 @@ class Ground:
 
     def through_mount(self, work: Callable[[Mounted], None], *options: str) -> Measured:
         """Time *work* on a fresh mount, with the daemon's CPU time and memory."""
-        directory = self._directory / self.fresh_name()
+        directory = self.fresh_directory()
         with mounted(self.server, self.bucket, directory, *options) as mount:
             started, busy = time.perf_counter(), mount.cpu_seconds()
             work(mount)
@@ -186,6 +192,44 @@ def _mount_list(ground: Ground, *options: str) -> Measured:
     return ground.through_mount(lambda mount: run("ls", "-lR", mount.path / "tree"), *options)
 
 
+def _waited(path: Path, is_over: Callable[[], bool]) -> float:
+    """Return the 99th percentile of the seconds that fstat takes until it is over."""
+    taken = []
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        while len(taken) < _LEAST_LOOKS or not is_over():
+            started = time.perf_counter()
+            os.fstat(descriptor)
+            taken.append(time.perf_counter() - started)
+            time.sleep(0.001)
+    finally:
+        os.close(descriptor)
+    return statistics.quantiles(taken, n=100)[98]
+
+
+def _look_at(ground: Ground, upload: Sequence[object]) -> Measured:
+    """Time the answers to fstat, which the daemon gives each time, beside *upload*."""
+    directory = ground.fresh_directory()
+    with mounted(ground.server, ground.bucket, directory, "--metadata-ttl", "0") as mount:
+        looked_at = mount.path / "read" / "big"
+        command = [str(word).replace("{mount}", str(mount.path)) for word in upload]
+        with subprocess.Popen(command) as busy:
+            waited = _waited(looked_at, lambda: busy.poll() is not None)
+        return Measured(waited, mount.cpu_seconds(), mount.peak_rss())
+
+
+def _look_beside_nothing(ground: Ground) -> Measured:
+    return _look_at(ground, ("true",))
+
+
+def _look_beside_upload(ground: Ground) -> Measured:
+    name = ground.fresh_name()
+    command = ("dd", f"if={ground.big}", f"of={{mount}}/{name}", "bs=1M", "status=none")
+    measured = _look_at(ground, command)
+    ground.client.delete_object(Bucket=ground.bucket, Key=ROOT + name)
+    return measured
+
+
 WORKS: Mapping[str, Work] = {
     "write": Work(lambda s: f"write {s.big_mib} MiB (dd), until visible", _raw_write, _mount_write),
     "read": Work(
@@ -202,6 +246,11 @@ WORKS: Mapping[str, Work] = {
         lambda s: f"ls -lR of {s.listed_objects} objects, cold (raw: LIST and HEADs)",
         lambda ground: ground.raw("list_and_head", f"{ROOT}tree/"),
         _mount_list,
+    ),
+    "stat": Work(
+        lambda s: f"p99 of fstat while {s.big_mib} MiB go up (raw: of a mount with nothing to do)",
+        _look_beside_nothing,
+        _look_beside_upload,
     ),
     "list-only": Work(
         lambda s: f"the same with --attributes=list (raw: LIST of {s.listed_objects})",
