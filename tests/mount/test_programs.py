@@ -1,110 +1,19 @@
 """Plain programs on a mount, their work compared with what an independent client finds on S3."""
 
-import hashlib
 import os
-import shutil
-import sqlite3
-import stat
 import subprocess
 import sys
-import sysconfig
 import textwrap
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.mount.commands import differences, facts, make_tree, needs, run, sums
 from tests.mount.mounted import MIB, PATIENCE, Machine, is_fuse_usable, noise
 
 pytestmark = [
     pytest.mark.mount,
     pytest.mark.skipif(not is_fuse_usable(), reason="/dev/fuse cannot be opened here"),
 ]
-
-
-def needs(program: str) -> pytest.MarkDecorator:
-    """Skip a test where the program that it runs is not installed."""
-    return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed")
-
-
-def run(*command: object, cwd: Path | None = None, seconds: float = PATIENCE) -> str:
-    """Run a program to its end and return what it printed; it must succeed."""
-    done = subprocess.run(
-        [str(word) for word in command],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-        check=False,
-    )
-    assert done.returncode == 0, (command, done.stdout[-2000:], done.stderr[-2000:])
-    return done.stdout
-
-
-def facts(top: Path) -> dict[str, tuple]:
-    """Return what stat says of everything below *top*, and what links point to."""
-    found = {}
-    for path in (top, *top.rglob("*")):
-        seen = path.lstat()
-        target = path.readlink() if path.is_symlink() else None
-        is_file = stat.S_ISREG(seen.st_mode)
-        mtime = None if path.is_symlink() else seen.st_mtime_ns
-        size = seen.st_size if is_file else 0
-        found[str(path.relative_to(top))] = (seen.st_mode, mtime, size, target)
-    return found
-
-
-def differences(left: dict, right: dict) -> dict:
-    """Return what is not the same in both."""
-    return {k: (left.get(k), right.get(k)) for k in {*left, *right} if left.get(k) != right.get(k)}
-
-
-def sums(top: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file below *top*, as S3 has it: a link is an object too."""
-    found = {}
-    for path in top.rglob("*"):
-        is_link = path.is_symlink()
-        if is_link or path.is_file():
-            body = os.readlink(path).encode() if is_link else path.read_bytes()
-            found[str(path.relative_to(top))] = hashlib.sha256(body).hexdigest()
-    return found
-
-
-def library_files(library: Path) -> Iterator[Path]:
-    """Yield the modules below *library*, in order, without what is installed beside them."""
-    others = {"site-packages", "dist-packages", "__pycache__"}
-    for path in sorted(library.rglob("*.py")):
-        if not path.is_symlink() and not others & set(path.relative_to(library).parts):
-            yield path
-
-
-def make_tree(target: Path, wanted: int) -> Path:
-    """Copy *wanted* files to *target*, with links and rare modes.
-
-    They are the standard library's, and those of the installed packages when it has no more.
-    """
-    count = 0
-    for library in (Path(sysconfig.get_path("stdlib")), Path(sysconfig.get_path("purelib"))):
-        for path in library_files(library):
-            if count == wanted:
-                break
-            copy = target / library.name / path.relative_to(library)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(path, copy)
-            count += 1
-    assert count == wanted
-    odd = target / "odd \u00fc&+ names"
-    odd.mkdir()
-    for mode in (0o400, 0o600, 0o640, 0o755):
-        (odd / f"{mode:o}").write_bytes(noise(mode))
-        (odd / f"{mode:o}").chmod(mode)
-        os.utime(odd / f"{mode:o}", ns=(1, 1_000_000_000_000_000_000 + mode))
-    (odd / "empty").touch()
-    (odd / "empty directory").mkdir(mode=0o700)
-    (odd / "link").symlink_to("640")
-    (odd / "dangling").symlink_to("../nowhere/at all")
-    (target / "link to a directory").symlink_to(odd.name)
-    return target
 
 
 class TestTrees:
@@ -172,59 +81,6 @@ class TestPrograms:
             run("tar", "-C", source, "-cf", mount.path / "packed.tar", ".")
         assert bucket.get("packed.tar") == packed.read_bytes()
         assert sums(source).keys() <= {path.removeprefix("unpacked/") for path in bucket.paths()}
-
-    @needs("git")
-    def test_git_works_in_it(self, machine, weed):
-        tree = make_tree(machine.directory / "source", 20)
-        environ = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
-        with machine.mounted("--sync", "fsync") as mount:
-            work = mount.path / "work"
-            run("git", "init", "-q", "-b", "main", work)
-            shutil.copytree(tree, work / "tree", symlinks=True)
-            run("git", "-C", work, "add", "-A")
-            run("git", *environ, "-C", work, "commit", "-q", "-m", "Everything")
-            (work / "tree" / "new").write_text("new")
-            run("git", "-C", work, "add", "-A")
-            run("git", *environ, "-C", work, "commit", "-q", "-m", "More")
-            run("git", "-C", work, "fsck", "--strict")
-            assert run("git", "-C", work, "status", "--porcelain") == ""
-            head = run("git", "-C", work, "rev-parse", "HEAD").strip()
-        assert weed.get("work/.git/refs/heads/main").decode().strip() == head
-        with machine.mounted() as mount:
-            run("git", "-C", mount.path / "work", "fsck", "--strict")
-            assert run("git", "-C", mount.path / "work", "status", "--porcelain") == ""
-
-    def test_sqlite_keeps_its_database_in_it(self, machine, weed):
-        with machine.mounted() as mount:
-            database = sqlite3.connect(mount.path / "a.db")
-            database.execute("CREATE TABLE t (n INTEGER PRIMARY KEY, body BLOB)")
-            for round_ in range(3):
-                with database:
-                    rows = ((noise(900, n),) for n in range(100 * round_, 100 * round_ + 100))
-                    database.executemany("INSERT INTO t (body) VALUES (?)", rows)
-            with database:
-                database.execute("DELETE FROM t WHERE n % 3 = 0")
-            database.close()
-        copy = machine.directory / "copy.db"
-        copy.write_bytes(weed.get("a.db"))
-        database = sqlite3.connect(copy)
-        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert database.execute("SELECT count(*) FROM t").fetchone() == (200,)
-        database.close()
-
-    def test_an_editor_saves_by_renaming_a_new_file_over_the_old_one(self, machine, weed):
-        weed.put("notes.txt", b"old")
-        with machine.mounted() as mount:
-            for number in range(3):
-                new = mount.path / ".notes.txt.swp"
-                with new.open("wb") as file:
-                    file.write(b"version %d" % number)
-                    os.fsync(file.fileno())
-                new.rename(mount.path / "notes.txt")
-                assert (mount.path / "notes.txt").read_bytes() == b"version %d" % number
-            assert [path.name for path in mount.path.iterdir()] == ["notes.txt"]
-        assert weed.get("notes.txt") == b"version 2"
-        assert weed.paths() == {"notes.txt"}
 
 
 class TestBytes:

@@ -18,11 +18,14 @@ class Session:
     screen: str
 
 
-def dialogue(arguments, answers, environ, *, program=(sys.executable, "-m", "cognitofs")):
+def dialogue(
+    arguments, answers, environ, *, program=(sys.executable, "-m", "cognitofs"), enter="\n"
+):
     """Run `cognitofs ARGUMENTS`; type each answer when its question appears. Return a Session.
 
     *answers* are pairs of a piece of the question and what is typed, or what makes that of the
-    screen so far; SIGINT is Ctrl-C.
+    screen so far; SIGINT is Ctrl-C. *enter* is what the key sends: a carriage return for
+    programs that draw a screen of their own.
     """
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -43,7 +46,7 @@ def dialogue(arguments, answers, environ, *, program=(sys.executable, "-m", "cog
                 screen += _read(ours, screen)
             position = screen.index(question, position) + len(question)
             typed = answer(screen) if callable(answer) else answer
-            os.write(ours, b"\x03" if typed is signal.SIGINT else f"{typed}\n".encode())
+            os.write(ours, b"\x03" if typed is signal.SIGINT else f"{typed}{enter}".encode())
         while piece := _read(ours, screen, at_end=True):
             screen += piece
         return Session(process.wait(SECONDS), screen.replace("\r\n", "\n"))
