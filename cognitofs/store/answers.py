@@ -173,6 +173,15 @@ def check_ranged(info: ObjectInfo, start: int, stop: int, answer: Answer) -> Non
         raise Corrupted(f"S3 sent another length of {info.key!r} than was asked. Read it again.")
 
 
+def announced(headers: Mapping[str, str]) -> tuple[str, checksums.Summer | None]:
+    """Return the checksum of the whole body in any algorithm at hand, and how to count it."""
+    if headers.get("x-amz-checksum-type", "FULL_OBJECT") == "FULL_OBJECT":
+        for name, summer in checksums.summers().items():
+            if found := _whole(headers.get(name, "")):
+                return found, summer
+    return "", None
+
+
 def body_checksum(headers: Mapping[str, str]) -> str:
     """Return the checksum of the whole body, "" where S3 has none of our algorithm."""
     if headers.get("x-amz-checksum-type", "FULL_OBJECT") != "FULL_OBJECT":

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from cognitofs.errors import Corrupted, SpoolDamaged, Unreachable
-from cognitofs.store import answers, checksums
+from cognitofs.store import answers
 from cognitofs.store.interface import ObjectInfo
 
 
@@ -25,9 +25,9 @@ def check_received(
 
     Raises Unreachable when it is short, Corrupted.
     """
-    expected = answers.body_checksum(answer.headers)
+    expected, summer = answers.announced(answer.headers)
     counted = _Counted(received)
-    actual = checksums.checksum(counted) if expected else _drained(counted)
+    actual = summer(counted) if summer is not None else _drained(counted)
     if counted.size != size:
         raise Unreachable(f"The connection broke while {info.key!r} was read. Try again.")
     if actual != expected:

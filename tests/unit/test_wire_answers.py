@@ -79,6 +79,21 @@ async def test_another_checksum_than_was_sent_is_corruption():
         await ask([reply(200, etag=TAG, x_amz_checksum_crc64nvme="AAAAAAAAAAA=")], put)
 
 
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [("x_amz_checksum_crc32", "y/Q5Jg=="), ("x_amz_checksum_crc32c", "4waSgw==")],
+)
+async def test_a_whole_read_is_compared_in_the_algorithm_that_others_stored(header, value):
+    """boto3 stores CRC-32, others CRC-32C; both of "123456789"."""
+    info = ObjectInfo("f", 9, TAG, 0)
+    for body, outcome in ((b"123456789", nullcontext()), (b"123456780", pytest.raises(Corrupted))):
+        with outcome:
+            await ask(
+                [reply(200, body, etag=TAG, **{header: value})],
+                lambda store: store.read(info, 0, 9),
+            )
+
+
 async def test_a_part_receipt_has_the_checksum_that_s3_returned(tmp_path):
     path = tmp_path / "body"
     path.write_bytes(b"0123456789")
