@@ -247,6 +247,14 @@ class SpoolDamaged(SpoolError):
     """Local state could not be read, written or synced."""
 
 
+class OnlyInUpload(SpoolError):
+    """The bytes are in a multipart upload that is not complete: they cannot be read now."""
+
+
+class BytesLost(SpoolError):
+    """Bytes that were only in a multipart upload are gone with it."""
+
+
 class JournalTooNew(SpoolError):
     """The journal was written by a newer cognitofs; it is left unharmed."""
 

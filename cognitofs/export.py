@@ -57,9 +57,11 @@ def export(kept: Kept, directory: Path) -> Exported:
 def _partly_here(kept: Kept) -> str:
     if kept.file.error.startswith("Its local bytes"):
         return f"The local bytes of {kept.file.path!r} are missing; only its name is left."
+    if kept.is_lost:
+        return f"Not all of {kept.file.path!r} is kept. {kept.file.error} It is {kept.bytes_path}."
     return (
-        f"Only the changed parts of {kept.file.path!r} are here, the others are in the object on "
-        "S3: mount it and copy it from there."
+        f"Only a part of {kept.file.path!r} is here, the rest is on S3, in the object or in the "
+        "upload of a file larger than --spool-size: mount it and copy it from there."
     )
 
 

@@ -8,6 +8,7 @@ INVARIANT: bytes go only where a person said `discard`; export changes nothing h
 """
 
 import contextlib
+import json
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from cognitofs import controlclient, lastword
 from cognitofs.control import FileStatus, MountStatus, State
 from cognitofs.errors import NotMounted, SpoolDamaged
 from cognitofs.mounts import left_behind, live_mounts, mount_of, path_in
+from cognitofs.spool.extents import ExtentMap
 from cognitofs.state import (
     Note,
     StateDirectory,
@@ -94,20 +96,26 @@ def _lost(mount: MountStatus, socket: Path | None) -> list[Kept]:
         sizes = [(place / name).lstat().st_size for name in names]
     except OSError:
         return []
-    return [
-        Kept(
-            FileStatus(
-                path=f"{LOST_FOUND}/{name}",
-                state=State.LOST,
-                size=size,
-                error="It was not closed before a mount ended.",
-                id=name,
-            ),
-            mount,
-            socket,
-        )
-        for name, size in zip(names, sizes, strict=True)
-    ]
+    found = zip(names, sizes, strict=True)
+    return [Kept(_lost_status(place, name, size), mount, socket) for name, size in found]
+
+
+def _lost_status(place: Path, name: str, size: int) -> FileStatus:
+    missing = _missing_ranges(place / f"{name}.json")
+    error = "It was not closed before a mount ended."
+    if missing:
+        error += f" These bytes of it, which read as zeros, were only in an upload: {missing}."
+    path = f"{LOST_FOUND}/{name}"
+    return FileStatus(path, State.LOST, size, error=error, id=name, is_whole=not missing)
+
+
+def _missing_ranges(note: Path) -> str:
+    """Return what the note beside a lost file says is not there: "0-5242880, ..." or ""."""
+    try:
+        ranges = ExtentMap(json.loads(note.read_text()).get("missing", ()))
+    except (OSError, ValueError, TypeError, AttributeError):
+        return ""
+    return ", ".join(f"{extent.start}-{extent.stop}" for extent in ranges)
 
 
 def file_at(path: Path, base: Path, environ: Mapping[str, str]) -> Kept:
@@ -190,7 +198,7 @@ def _status_of(pending: "PendingFile", files: StateFiles) -> FileStatus:
         error=pending.error if is_here else "Its local bytes are missing.",
         id=seal.id,
         etag="" if seal.expect in ("absent", "any") else seal.expect,
-        is_whole=is_here and not seal.needs_base,
+        is_whole=is_here and seal.is_here,
     )
 
 

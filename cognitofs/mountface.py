@@ -241,7 +241,7 @@ def _status_of(file: OpenFile) -> FileStatus:
     if upload is None:
         multipart = file.content.multipart
         return replace(status, sent=multipart.sent_bytes if multipart is not None else 0)
-    status = replace(status, attempts=upload.attempts, is_whole=not upload.seal.needs_base)
+    status = replace(status, attempts=upload.attempts, is_whole=upload.seal.is_here)
     error = str(upload.error) if upload.error is not None else ""
     if isinstance(upload.error, LoginRequired) and upload.state == "uploading":
         return replace(status, state=State.WAITING, sent=upload.sent_bytes, error=error)

@@ -217,14 +217,15 @@ def _rig(mount: _Mount, found: Reach) -> Rig:
     namespace = Namespace(seen, table, describer, ttl=options.metadata_ttl)
     cache = BlockCache(cache_path, options.cache_size)
     reader = Reader(store, cache, timeout=options.read_timeout)
-    ladder = Ladder(options.part_size)
+    space = _space(mount, cache)
+    ladder = Ladder(options.part_size).within(space.limit)
     uploader = Uploader(store, journal, reader, ladder=ladder, at_once=FILES_AT_ONCE)
     return Rig(
         store=store,
         table=table,
         namespace=namespace,
         directories=Directories(seen, namespace),
-        spools=SpoolDirectory(mount.state.files.path, _space(mount, cache)),
+        spools=SpoolDirectory(mount.state.files.path, space),
         journal=journal,
         cache=cache,
         reader=reader,

@@ -8,18 +8,20 @@ write there clones the file first. So what was sealed is what gets published.
 INVARIANT: `touched` are the ranges that differ from the base; what is held beside them equals it.
 """
 
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
 
 import trio
 
-from cognitofs.errors import Changed, SpoolDamaged, SpoolError
+from cognitofs.errors import Changed, OnlyInUpload, SpoolDamaged, SpoolError, SpoolFull
+from cognitofs.fs.forerunners import Forerunners
 from cognitofs.fs.rig import Rig
 from cognitofs.spool.extents import ExtentMap
-from cognitofs.spool.seal import new_txid
-from cognitofs.spool.space import LONGEST
+from cognitofs.spool.seal import Seal, new_txid
+from cognitofs.spool.space import Patience
 from cognitofs.spool.spoolfile import SpoolFile
-from cognitofs.store.interface import ETag, ObjectHeaders, ObjectInfo
+from cognitofs.store.interface import ETag, Expect, ObjectHeaders, ObjectInfo
 from cognitofs.store.records import TXID
 from cognitofs.transfer.multipart import Multipart
 from cognitofs.transfer.readahead import Window
@@ -70,7 +72,7 @@ class Content:
             spool, base = self.spool, self.base
             try:
                 data = await self._read_now(start, end, window)
-            except (Changed, SpoolDamaged):
+            except (Changed, SpoolDamaged, OnlyInUpload):
                 is_same = self.spool is spool and self.base is base
                 if is_same and not await self._has_news_of_our_commit():
                     raise
@@ -104,6 +106,11 @@ class Content:
     ) -> bytes:
         """Put together what lies here, what S3 has, and zeros."""
         held = ExtentMap() if spool is None else spool.held.copy()
+        if spool is not None and spool.given_up.overlaps(start, stop):
+            raise OnlyInUpload(
+                f"{self.inode.key!r} is larger than --spool-size, and its beginning can only be"
+                " read again when it is closed and complete on S3."
+            )
         buffer = bytearray(stop - start)
         for extent in held.within(start, stop):
             assert spool is not None, "what is held lies in the spool"
@@ -146,6 +153,7 @@ class Content:
         if self.multipart is not None and self.multipart.refusal is not None:
             raise self.multipart.refusal
         stop = start + len(data)
+        self._require_here(start, stop)
         await self._make_room(len(data))
         spool = await self._writable(start)
         if self.multipart is not None:
@@ -163,7 +171,9 @@ class Content:
         self._stream(spool)
 
     async def truncate(self, size: int) -> None:
-        """Cut or extend the file to *size* bytes; new bytes are zeros."""
+        """Cut or extend the file to *size* bytes; new bytes are zeros. Raises SpoolFull."""
+        if 0 < size < self.size:
+            self._require_here(size, _END)
         if size < self.size:
             if not size and self._is_sealed():
                 self.spool = None  # the upload's alone now
@@ -182,9 +192,32 @@ class Content:
     async def _make_room(self, size: int) -> None:
         """Return when the spool may take *size* more bytes. Raises SpoolFull."""
         space = self.rig.spools.space
-        deadline = trio.current_time() + LONGEST
+        if space.has_room(size):
+            return
+        patience = Patience(space)
         while not space.has_room(size):
-            await space.wait_progress(deadline)
+            if not (await self.give_back(size) or await self.rig.relief.give_back(size)):
+                await patience.wait()
+
+    async def give_back(self, size: int) -> bool:
+        """Free at least *size* bytes of what S3 has of an open file; False if there are none.
+
+        They are in its multipart upload only, from then on. The caller lets nobody write.
+        """
+        spool, multipart = self.spool, self.multipart
+        if spool is None or multipart is None or self._has_upload():
+            return False
+        multipart.stream_again(self.rig.uploader.nursery, spool)
+        return spool.can_punch() and await multipart.give_up(size, spool)
+
+    def _require_here(self, start: int, stop: int) -> None:
+        """Raise SpoolFull if some of [start, stop) was given up: it cannot be changed."""
+        if self.spool is not None and self.spool.given_up.overlaps(start, stop):
+            raise SpoolFull(
+                f"{self.inode.key!r} is larger than --spool-size, so its beginning is on S3 already"
+                " and cannot be changed before it is closed; write it in order, or mount with a"
+                " larger --spool-size."
+            )
 
     async def _writable(self, start: int) -> SpoolFile:
         """Return a spool file in which bytes from *start* on may change."""
@@ -228,9 +261,34 @@ class Content:
             )
         self.multipart.stream_nowait(uploader.nursery, spool, self.size, uploader.ladder)
 
+    def freeze(self, expect: Expect, headers: ObjectHeaders, mine: Forerunners) -> Seal:
+        """Describe the content as it is now, for the name it has; no upload is under way."""
+        spool = self.spool
+        assert spool is not None or not self.size, "what is sealed lies in the spool"
+        if spool is not None:
+            spool.reach(self.size)
+        has_spool = spool is not None and self.size > 0
+        # One without bytes has a name of its own: the spool file may get bytes that are not sealed.
+        return Seal(
+            id=spool.name if spool is not None and has_spool else secrets.token_hex(16),
+            key=self.inode.key,
+            size=self.size,
+            touched=_pairs(self.touched),
+            base=self.base,
+            base_limit=self.base_limit,
+            expect=expect,
+            headers=headers,
+            has_spool=has_spool,
+            supersedes=mine.doubts,
+            leaves=mine.leaves,
+            given_up=() if spool is None else _pairs(spool.given_up),
+        )
+
     def committed(self, upload: Upload, info: ObjectInfo, *, is_dirty: bool) -> None:
         """Make the version *info* the base of what is unsealed (*is_dirty*), else of all."""
         spool = upload.spool
+        if spool is not None:
+            spool.given_up = ExtentMap()  # the base has them now
         if is_dirty:
             self.touched = self.touched_since_seal.copy()
             self.base_limit = min(info.size, self.low_water)
@@ -248,6 +306,10 @@ class Content:
 
     def _has_upload(self) -> bool:
         return self.upload is not None and not self.upload.is_settled
+
+
+def _pairs(extents: ExtentMap) -> tuple[tuple[int, int], ...]:
+    return tuple((extent.start, extent.stop) for extent in extents)
 
 
 def next_headers(

@@ -1,5 +1,8 @@
 """Contest: what becomes of a seal whose name holds somebody else's version by now.
 
+A file of which some bytes are only in its multipart upload cannot change its key: there the copy
+is theirs, made inside S3, and ours gets the name.
+
 With `--conflict=copy` theirs keeps the name and ours gets one of its own beside it; the inode, and
 with it every open handle, goes with ours. `overwrite` puts ours in place of theirs, `fail` keeps
 it here until a person decides. The same bytes on both sides are no conflict.
@@ -12,20 +15,28 @@ file is kept here with all that was written.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import trio
 
-from cognitofs.errors import Changed, NameTooLong, NotFound, Stale
+from cognitofs.errors import (
+    Changed,
+    ConditionalConflict,
+    NameTooLong,
+    NotFound,
+    PreconditionFailed,
+    Stale,
+)
 from cognitofs.fs.conflictcopies import Conflict, copy_name
 from cognitofs.fs.content import Content
 from cognitofs.fs.rig import Rig
 from cognitofs.spool.journal import Continued
 from cognitofs.spool.seal import Seal, new_txid
 from cognitofs.spool.spoolfile import SpoolFile
-from cognitofs.store.interface import ObjectHead, ObjectInfo
+from cognitofs.store.interface import Expect, ObjectHead, ObjectInfo
 from cognitofs.store.records import TXID
+from cognitofs.transfer.copies import copy_object
 from cognitofs.transfer.upload import Upload
 from cognitofs.tree.inodes import Inode
 from cognitofs.tree.names import KEY_MAXIMUM
@@ -52,12 +63,18 @@ class Contest:
         """
         seal = upload.seal
         is_whole = await self._complete(upload)
-        if is_whole and found is not None and await self._is_same(upload, found.info):
+        is_here = is_whole and not upload.has_sole_bytes
+        if is_here and found is not None and await self._is_same(upload, found.info):
             upload.seal = replace(seal, headers=found.headers)
             return found.info
         if not is_whole:
             raise Stale(_torn(seal.key))
-        decided = self._decide(seal, found)
+        is_bound = upload.has_sole_bytes and self._rig.promises.conflict == "copy"
+        if is_bound and found is not None:
+            await self._set_aside(found.info)
+            decided = _alone(seal, found.info.etag)
+        else:
+            decided = self._decide(seal, found)
         with trio.CancelScope(shield=True):
             if upload.spool is not None:
                 await upload.spool.make_durable()
@@ -114,17 +131,12 @@ class Contest:
                 f"{seal.key!r} was changed by somebody else meanwhile; your version is kept"
                 " (`cognitofs status` lists it)."
             )
-        # What is held is all there is; zeros are the file's own.
-        alone = replace(
-            seal, touched=((0, seal.size),) if seal.size else (), base=None, base_limit=0
-        )
         if policy == "overwrite" or found is None:
-            return replace(alone, expect="absent" if found is None else found.info.etag)
+            return _alone(seal, "absent" if found is None else found.info.etag)
         metadata = {**seal.headers.metadata, TXID: new_txid()}
         return replace(
-            alone,
+            _alone(seal, "absent"),
             key=self._copy_key(seal.key),
-            expect="absent",
             headers=replace(seal.headers, metadata=metadata),
             supersedes=(),
             leaves=(
@@ -133,14 +145,34 @@ class Contest:
             ),
         )
 
-    def _copy_key(self, key: str) -> str:
+    async def _set_aside(self, theirs: ObjectInfo) -> None:
+        """Copy their version inside S3, to the name of a conflict copy; ours takes its place."""
+        inode, rig, tried = self._inode, self._rig, set[str]()
+        while True:
+            copy = self._copy_key(theirs.key, tried)
+            try:
+                await copy_object(rig.store, theirs, copy, expect="absent", headers=None)
+            except PreconditionFailed:
+                tried.add(copy.rpartition("/")[2])
+            except (Changed, NotFound) as exc:
+                message = f"{theirs.key!r} was changed by somebody else again; trying again."
+                raise ConditionalConflict(message) from exc
+            else:
+                break
+        assert inode.parent is not None, "the root is no file"
+        rig.namespace.doubt(inode.parent, copy)
+        rig.conflicts.add(Conflict(theirs.key, copy, rig.now_ns() / 1_000_000_000))
+        _log.warning("%r was changed by somebody else; that is now %r.", theirs.key, copy)
+
+    def _copy_key(self, key: str, tried: Collection[str] = ()) -> str:
         inode, promises = self._inode, self._rig.promises
         assert inode.parent is not None, "the root is no file"
         above = inode.parent.key
         at = time.localtime(self._rig.now_ns() / 1_000_000_000)
         most = KEY_MAXIMUM - promises.prefix_bytes - len(above.encode())
         try:
-            name = copy_name(inode.name, promises.host, at, inode.parent.children, most=most)
+            taken = {*inode.parent.children, *tried}
+            name = copy_name(inode.name, promises.host, at, taken, most=most)
         except NameTooLong as exc:
             raise Stale(f"{key!r} was changed by somebody else. {exc}") from exc
         return above + name
@@ -181,6 +213,12 @@ def _continued(upload: Upload, decided: Seal) -> Continued | None:
     """Return what the seal goes on with: an upload's key is fixed."""
     multipart = upload.multipart
     return multipart.continued if multipart is not None and multipart.key == decided.key else None
+
+
+def _alone(seal: Seal, expect: Expect) -> Seal:
+    """Return *seal* without a base: what is held is all there is; zeros are the file's own."""
+    touched = ((0, seal.size),) if seal.size else ()
+    return replace(seal, touched=touched, base=None, base_limit=0, expect=expect)
 
 
 def _torn(key: str) -> str:

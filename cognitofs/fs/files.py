@@ -35,10 +35,14 @@ class Files:
         self._waiting = trio.CapacityLimiter(WAITING_AT_ONCE)
         rig.namespace.describer.unsent_headers = self.headers.unsent
         rig.uploader.clear_way = rig.deletions.settle
+        rig.relief.givers = self._streamed
 
     def all(self) -> list[OpenFile]:
         """Return all files, open or unsent."""
         return list(self._files.values())
+
+    def _streamed(self) -> list[OpenFile]:
+        return [file for file in self._files.values() if file.content.multipart is not None]
 
     def find(self, inode: Inode) -> OpenFile | None:
         """Return the file of *inode* if it is open or unsent."""
@@ -82,14 +86,14 @@ class Files:
         """Keep what close promises."""
         async with self.gate.below(file.inode):
             upload = await file.flush(durable=not self._waits_for_s3)
-        if self._waits_for_s3:
+        if self._waits_for_s3 or file.has_sole_bytes:
             await self.wait(file, upload)
 
     async def fsync(self, file: OpenFile) -> None:
         """Keep what fsync promises."""
         async with self.gate.below(file.inode):
             upload = await file.publish(durable=not self._waits_for_s3)
-        if self._rig.promises.sync != "local":
+        if self._rig.promises.sync != "local" or file.has_sole_bytes:
             await self.wait(file, upload)
 
     async def publish(self, file: OpenFile) -> None:
@@ -131,13 +135,29 @@ class Files:
                     await file.make_durable()
                     raise
 
+    async def complete(self, file: OpenFile) -> None:
+        """Bring *file* to S3 if it has bytes that nobody else has: they are bound to its key."""
+        while file.has_sole_bytes:
+            await self.wait(file, await file.publish(durable=not self._waits_for_s3))
+
     @asynccontextmanager
-    async def stopped(self, file: OpenFile) -> AsyncIterator[None]:
+    async def _held(self, file: OpenFile, *, goes: bool) -> AsyncIterator[None]:
+        while True:
+            if not goes:
+                await self.complete(file)
+            async with file.lock:
+                if goes or not file.has_sole_bytes:
+                    yield
+                    return
+
+    @asynccontextmanager
+    async def stopped(self, file: OpenFile, *, goes: bool = False) -> AsyncIterator[None]:
         """Hold the file's lock with nothing under way; what was stopped is sent again after.
 
-        So when the block fails all is as before, unless it took the file's name away.
+        So when the block fails all is as before, unless it took the file's name away: it *goes*.
+        Else a file with bytes that only its upload has is brought to S3 first.
         """
-        async with file.lock:
+        async with self._held(file, goes=goes):
             try:
                 await file.stop_sending()
                 yield

@@ -8,6 +8,7 @@ INVARIANT: a spool file named here goes only after its row was replaced or remov
 """
 
 from cognitofs.spool.spoolfile import SpoolFile
+from cognitofs.transfer.multipart import Multipart
 from cognitofs.transfer.upload import Upload
 
 
@@ -63,3 +64,8 @@ class Forerunners:
     def settled(self) -> None:
         """Forget the doubts: S3 has acknowledged a later seal."""
         self.doubts, self.leaves = (), ()
+
+
+def may_go_on(old: Upload, at_hand: Multipart | None) -> bool:
+    """Tell whether what was stopped goes on with its multipart upload: not if that is aborted."""
+    return old.multipart is not None and (old.multipart is at_hand or old.has_sole_bytes)

@@ -9,9 +9,8 @@ in one journal transaction, and inherits what was sent of it where the bytes are
 INVARIANT: what was stopped for a seal that then fails is under way again.
 """
 
-import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import replace
 
 import trio
@@ -19,7 +18,8 @@ import trio
 from cognitofs.fs.carried import Carried
 from cognitofs.fs.content import Content, next_headers
 from cognitofs.fs.contest import Contest
-from cognitofs.fs.forerunners import Forerunners
+from cognitofs.fs.forerunners import Forerunners, may_go_on
+from cognitofs.fs.relief import changing
 from cognitofs.fs.rig import Rig
 from cognitofs.spool.extents import ExtentMap
 from cognitofs.spool.seal import Seal
@@ -84,20 +84,35 @@ class OpenFile:
 
     async def write(self, start: int, data: bytes) -> None:
         """Store *data* at *start*."""
-        async with self.lock:
+        async with self.changing():
             await self.content.write(start, data, self.mark_dirty)
             self.was_written, self.mtime_is_set = True, False
 
     async def truncate(self, size: int) -> None:
         """Cut or extend to *size* bytes."""
-        async with self.lock:
+        async with self.changing():
             if size == self.content.size:
                 return  # and nothing to send
+            await self.content.truncate(size)
             if size == 0:
                 self.was_written = False
                 self._drop_stream()
-            await self.content.truncate(size)
             self.mark_dirty()
+
+    def changing(self) -> AbstractAsyncContextManager[None]:
+        """Hold the lock while no bytes are on their way that are nowhere else: `relief.py`."""
+        promises = self._rig.promises
+        return changing(self, stall=promises.stall_timeout, auth_wait=promises.auth_wait)
+
+    async def give_back(self, size: int) -> bool:
+        """See `Giver.give_back`."""
+        return await self.content.give_back(size)
+
+    @property
+    def has_sole_bytes(self) -> bool:
+        """Tell whether some bytes are nowhere but in a multipart upload."""
+        streamed, upload = self.content.multipart, self.upload
+        return any(each is not None and each.has_sole_bytes for each in (streamed, upload))
 
     def mark_dirty(self) -> None:
         """Note a change that S3 does not have and that is not sealed."""
@@ -171,8 +186,8 @@ class OpenFile:
         if old is None:
             return
         content = self.content
-        multipart = content.multipart if content.multipart is old.multipart else None
-        if multipart is not None:
+        multipart = old.multipart if may_go_on(old, content.multipart) else None
+        if multipart is content.multipart:
             content.multipart = None
         content.upload = self._rig.uploader.submit(old.seal, old.spool, multipart, self)
         content.upload.unsettled = old.unsettled
@@ -184,24 +199,7 @@ class OpenFile:
         await self._stop_upload()
         self.forerunners.doubts += await self._headers.settle(self.inode.key)
         headers = self._next_headers()
-        spool = content.spool
-        assert spool is not None or not content.size, "what is sealed lies in the spool"
-        if spool is not None:
-            spool.reach(content.size)
-        # One without bytes has a name of its own: the spool file may get bytes that are not sealed.
-        return Seal(
-            id=spool.name if spool is not None and content.size else secrets.token_hex(16),
-            key=self.inode.key,
-            size=content.size,
-            touched=tuple((e.start, e.stop) for e in content.touched),
-            base=content.base,
-            base_limit=content.base_limit,
-            expect=self._expect(),
-            headers=headers,
-            has_spool=spool is not None and content.size > 0,
-            supersedes=self.forerunners.doubts,
-            leaves=self.forerunners.leaves,
-        )
+        return content.freeze(self._expect(), headers, self.forerunners)
 
     def _next_headers(self) -> ObjectHeaders:
         """Return the headers of the next commit; those of a stream went ahead of its bytes."""
@@ -223,8 +221,8 @@ class OpenFile:
             return
         self.forerunners.add(upload)
         multipart = upload.multipart
-        if multipart is None:
-            return
+        if multipart is None or upload.has_sole_bytes:
+            return  # what only it has goes with the file's name: see `give_up`
         # Its headers, and the txid in them, are fixed: no two commits may share them.
         may_go_on = upload.spool is self.content.spool and not upload.commit_was_sent
         if may_go_on and multipart.key == self.inode.key:
@@ -232,9 +230,10 @@ class OpenFile:
         else:
             self._rig.uploader.abort(multipart)
 
-    def _drop_stream(self) -> None:
-        multipart, self.content.multipart = self.content.multipart, None
-        if multipart is not None:
+    def _drop_stream(self, *, with_sole_bytes: bool = False) -> None:
+        multipart = self.content.multipart
+        if multipart is not None and (with_sole_bytes or not multipart.has_sole_bytes):
+            self.content.multipart = None
             self._rig.uploader.abort(multipart)
 
     async def newest_upload(self) -> Upload | None:
@@ -284,7 +283,7 @@ class OpenFile:
     # `stop_sending`, then `send_again` (the name stays, or is another) or `forget_name`.
 
     async def stop_sending(self) -> None:
-        """Stop everything under way."""
+        """Stop everything under way, but keep what only an upload has: see `give_up`."""
         await self._stop_upload()
         self.forerunners.doubts += await self._headers.settle(self.inode.key)
         self._drop_stream()
@@ -292,13 +291,14 @@ class OpenFile:
     @property
     def must_send_again(self) -> bool:
         """Tell whether sealed content was stopped: the journal has it, S3 not."""
-        is_sealed = self.forerunners.stopped is not None or self.deferred is not None
-        return is_sealed and not self.unlinked
+        return bool(self.forerunners.stopped or self.deferred) and not self.unlinked
 
     async def send_again(self, *, durable: bool) -> None:
         """Send what was stopped, under the name the inode has now; what is unsealed stays so."""
         stopped, deferred = self.forerunners.stopped, self.deferred
-        if stopped is not None:
+        if stopped is not None and stopped.has_sole_bytes:
+            self._go_on()
+        elif stopped is not None:
             seal = self._as_now(stopped.seal)
             with self._going_on():
                 await self._record(seal, durable=durable)
@@ -369,6 +369,9 @@ class OpenFile:
         Returns the journal's rows of this file and their spool files; the caller removes both.
         """
         mine = self.forerunners
+        self._drop_stream(with_sole_bytes=True)
+        if mine.stopped is not None and mine.stopped.has_sole_bytes and mine.stopped.multipart:
+            self._rig.uploader.abort(mine.stopped.multipart)
         rows, mine.rows, mine.stopped = mine.rows, {}, None
         if self.deferred is not None:
             rows[self.deferred.id] = None

@@ -22,6 +22,7 @@ from cognitofs.spool.seal import Seal
 from cognitofs.store.interface import ETag, ObjectHeaders, ObjectInfo
 from cognitofs.store.records import TXID
 from cognitofs.transfer.multipart import Multipart
+from cognitofs.transfer.parts import UPLOAD
 from cognitofs.tree.attributes import Attributes, Kind, read_attributes
 from cognitofs.tree.inodes import Inode
 
@@ -96,13 +97,14 @@ async def _take_back(rig: Rig, files: Files) -> Recovered:
     gone = [each for each in everything if each.seal.has_spool and each.seal.id not in names]
     missing = await _not_on_s3(rig, gone)
     uploads = {(upload.id, upload.key): upload for upload in rig.journal.uploads()}
+    holes = {upload.id: _given_up(upload) for upload in uploads.values()}
     for pending in here:
         _restore(rig, files, pending.seal, uploads.pop((pending.seal.id, pending.seal.key), None))
     for upload in uploads.values():
         _abort(rig, upload)
     for key, etag, headers in rig.journal.attributes():
         files.headers.resume(key, etag, headers)
-    lost = _keep_unsealed(rig, {each.seal.id for each in everything if each.seal.has_spool})
+    lost = _keep_unsealed(rig, {each.seal.id for each in everything if each.seal.has_spool}, holes)
     return Recovered(len(here), sum(each.seal.size for each in here), lost, missing)
 
 
@@ -159,7 +161,8 @@ def _abort(rig: Rig, upload: OpenUpload) -> None:
 
 
 def _restore(rig: Rig, files: Files, seal: Seal, upload: OpenUpload | None) -> None:
-    spool = rig.spools.open(seal.id, ExtentMap(seal.touched)) if seal.has_spool else None
+    touched = ExtentMap(seal.touched)
+    spool = rig.spools.open(seal.id, touched, seal.given_up) if seal.has_spool else None
     multipart = None if upload is None else _resumed(rig, seal, upload)
     inode = _place(rig, files, seal)
     file = files.of(inode)
@@ -206,10 +209,18 @@ def _directory(rig: Rig) -> Attributes:
     return Attributes(Kind.DIRECTORY, root.mode, root.mtime_ns)
 
 
-def _keep_unsealed(rig: Rig, known: set[str]) -> int:
+def _given_up(upload: OpenUpload) -> list[tuple[int, int]]:
+    """Return the ranges that are only in *upload*."""
+    return [(part.start, part.stop) for part in upload.parts if part.source == UPLOAD]
+
+
+def _keep_unsealed(rig: Rig, known: set[str], holes: dict[str, list[tuple[int, int]]]) -> int:
     """Move spool files that no row names to lost+found; return how many held bytes."""
     kept = 0
     for name in rig.spools.names():
         if name not in known:
-            kept += rig.spools.give_up(name, {"why": "the file was not closed before the end"})
+            note: dict[str, object] = {"why": "the file was not closed before the end"}
+            if holes.get(name):
+                note["missing"] = holes[name]
+            kept += rig.spools.give_up(name, note)
     return kept

@@ -37,7 +37,7 @@ class Removals:
             if inode.is_directory:
                 raise IsADirectory("It is a directory; use rmdir.")
             with self._files.using(inode) as file:
-                async with self._files.stopped(file):
+                async with self._files.stopped(file, goes=True):
                     await self.keep_for_handles(file)
                     await self._take_away(file, parent)
 

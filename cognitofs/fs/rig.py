@@ -9,6 +9,7 @@ from time import time_ns
 from typing import Literal
 
 from cognitofs.fs.conflictcopies import RecentConflicts, this_host
+from cognitofs.fs.relief import Relief
 from cognitofs.levels import Rights
 from cognitofs.spool.blockcache import BlockCache
 from cognitofs.spool.intents import Intents
@@ -70,6 +71,7 @@ class Rig:
     rights: Rights = field(default_factory=Rights)
     now_ns: Callable[[], int] = time_ns
     conflicts: RecentConflicts = field(default_factory=RecentConflicts)
+    relief: Relief = field(default_factory=Relief)
 
     @property
     def kernel(self) -> Kernel:

@@ -66,6 +66,8 @@ ERRNOS: dict[type[BaseException], int] = {
     errors.SpoolFull: errno.ENOSPC,
     errors.TooManyOpen: errno.ENFILE,
     errors.SpoolDamaged: errno.EIO,
+    errors.OnlyInUpload: errno.EIO,
+    errors.BytesLost: errno.EIO,
     errors.JournalTooNew: errno.EIO,
     errors.UnsentFiles: errno.EBUSY,
     errors.Stalled: errno.EIO,

@@ -12,7 +12,7 @@ INVARIANT: a database of a newer version is not written to.
 """
 
 import json
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,62 +21,10 @@ import trio
 
 from cognitofs.errors import JournalTooNew, SpoolDamaged, SpoolFull
 from cognitofs.spool.reserve import Reserve
+from cognitofs.spool.schema import VERSION, prepare
 from cognitofs.spool.seal import Seal
 from cognitofs.store.interface import ETag, ObjectHeaders, PartReceipt, UploadId
 from cognitofs.store.records import decode_headers, decode_info, encode_headers, encode_info
-
-VERSION = 2
-"""Of the tables below (user_version)."""
-
-_TABLES = """
-CREATE TABLE file(
-  id TEXT PRIMARY KEY,        -- 32 hex digits; the spool file's name when has_spool
-  key TEXT NOT NULL,          -- relative to the mount's prefix
-  state TEXT NOT NULL CHECK(state IN ('sealed', 'conflict', 'failed')),
-  size INTEGER NOT NULL,
-  touched TEXT NOT NULL,      -- JSON [[start, stop], ...]: what differs from the base
-  base TEXT,                  -- JSON ObjectInfo, or NULL: made from nothing
-  base_limit INTEGER NOT NULL,
-  expect TEXT NOT NULL,       -- ETag | absent | any
-  headers TEXT NOT NULL,      -- JSON, with the txid
-  has_spool INTEGER NOT NULL,
-  supersedes TEXT NOT NULL,   -- JSON [txid, ...]
-  leaves TEXT NOT NULL,       -- JSON [[key, txid], ...]
-  error TEXT NOT NULL DEFAULT '');
-CREATE TABLE upload(          -- a multipart upload under way; of an unsealed file too
-  upload_id TEXT PRIMARY KEY,
-  id TEXT NOT NULL,           -- of the file; '' once a newer seal goes on without it
-  key TEXT NOT NULL);
-CREATE TABLE part(            -- what S3 has acknowledged of it
-  upload_id TEXT NOT NULL, number INTEGER NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL,
-  source TEXT NOT NULL, etag TEXT NOT NULL, checksum TEXT NOT NULL,
-  PRIMARY KEY(upload_id, number)) WITHOUT ROWID;
-CREATE TABLE attributes(      -- headers of an object that await their self-copy
-  key TEXT PRIMARY KEY,
-  etag TEXT NOT NULL,         -- of the version they are for; '' for a marker
-  headers TEXT NOT NULL);
-CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL);
-INSERT INTO meta VALUES('durable', 0);
-"""
-
-_NAMES = """
-CREATE TABLE deletion(        -- an object that shall go; its name is hidden already
-  key TEXT PRIMARY KEY,
-  expect TEXT NOT NULL,       -- ETag | any | '' (only what our own commits made)
-  txids TEXT NOT NULL);       -- JSON [txid, ...]
-CREATE TABLE rename(          -- a file or directory whose copies may not be complete
-  id INTEGER PRIMARY KEY,
-  source TEXT NOT NULL,
-  target TEXT NOT NULL,
-  retires TEXT NOT NULL);     -- JSON [id, ...]: files that lose their name to it
-CREATE TABLE move(            -- an object of it
-  rename INTEGER NOT NULL,
-  source TEXT NOT NULL,       -- JSON ObjectInfo
-  target TEXT NOT NULL,
-  expect TEXT NOT NULL,       -- ETag | absent
-  headers TEXT);              -- JSON, or NULL: those of the source
-CREATE INDEX move_of ON move(rename);
-"""
 
 Statement = tuple[str, tuple[object, ...]]
 
@@ -151,7 +99,7 @@ class Journal:
                     f"The journal {path} was written by a newer cognitofs (format {version});"
                     " it was left unharmed. Use that version, or another --state-dir."
                 )
-            _prepare(connection, version)
+            prepare(connection, version)
         except apsw.Error as exc:
             raise SpoolDamaged(with_error) from exc
         return cls(connection, reserve)
@@ -178,9 +126,9 @@ class Journal:
         """Return all sealed files, oldest first."""
         rows = self._db.execute(
             "SELECT id, key, size, touched, base, base_limit, expect, headers, has_spool,"
-            " supersedes, leaves, state, error FROM file ORDER BY rowid"
+            " supersedes, leaves, given_up, state, error FROM file ORDER BY rowid"
         )
-        return [PendingFile(_seal_of(row[:11]), str(row[11]), str(row[12])) for row in rows]
+        return [PendingFile(_seal_of(row[:12]), str(row[12]), str(row[13])) for row in rows]
 
     def uploads(self) -> list[OpenUpload]:
         """Return all multipart uploads that were neither completed nor aborted."""
@@ -254,6 +202,14 @@ class Journal:
         row = (upload_id, receipt.number, part.start, part.stop, part.source)
         sql = "INSERT OR REPLACE INTO part VALUES(?, ?, ?, ?, ?, ?, ?)"
         await self._commit([(sql, (*row, receipt.etag, receipt.checksum))], durable=False)
+
+    async def give_up(self, upload_id: str, numbers: Collection[int]) -> None:
+        """Record, durably, that the bytes of these parts are only in the upload from now on."""
+        sql = (
+            "UPDATE part SET source = 'upload' WHERE upload_id = ?"
+            " AND number IN (SELECT value FROM json_each(?))"
+        )
+        await self._commit([(sql, (upload_id, json.dumps(list(numbers))))], durable=True)
 
     async def forget_upload(self, upload_id: str) -> None:
         """Record that a multipart upload is completed or aborted."""
@@ -330,22 +286,6 @@ class Journal:
             raise
 
 
-def _prepare(connection: apsw.Connection, version: int) -> None:
-    connection.set_busy_timeout(2000)
-    connection.pragma("locking_mode", "EXCLUSIVE")
-    connection.pragma("journal_mode", "WAL")
-    connection.pragma("trusted_schema", False)
-    connection.pragma("synchronous", "FULL")
-    migrations: tuple[Callable[[], object], ...] = (
-        lambda: connection.execute(_TABLES),
-        lambda: connection.execute(_NAMES),
-    )
-    with connection:
-        for migrate in migrations[version:]:
-            migrate()
-        connection.pragma("user_version", VERSION)
-
-
 def delete_file(id: str) -> Statement:
     """Return what forgets a file."""
     return "DELETE FROM file WHERE id = ?", (id,)
@@ -355,12 +295,14 @@ def insert_file(seal: Seal) -> Statement:
     """Return what records a sealed file."""
     sql = (
         "INSERT OR REPLACE INTO file(id, key, size, touched, base, base_limit, expect, headers,"
-        " has_spool, supersedes, leaves, state) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'sealed')"
+        " has_spool, supersedes, leaves, given_up, state)"
+        " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'sealed')"
     )
     base = encode_info(seal.base)
     values = (seal.id, seal.key, seal.size, json.dumps(seal.touched), base, seal.base_limit)
     rest = (seal.expect, encode_headers(seal.headers), int(seal.has_spool))
-    return sql, (*values, *rest, json.dumps(seal.supersedes), json.dumps(seal.leaves))
+    lists = (json.dumps(each) for each in (seal.supersedes, seal.leaves, seal.given_up))
+    return sql, (*values, *rest, *lists)
 
 
 def _continue_only(continues: Continued | None, ids: list[str]) -> list[Statement]:
@@ -384,7 +326,8 @@ def _forget_upload(upload_id: str) -> list[Statement]:
 
 
 def _seal_of(row: tuple[object, ...]) -> Seal:
-    id_, key, size, touched, base, base_limit, expect, headers, has_spool, superseded, left = row
+    id_, key, size, touched, base, base_limit, expect, headers, has_spool, *lists = row
+    superseded, left, given_up = (json.loads(str(each)) for each in lists)
     return Seal(
         id=str(id_),
         key=str(key),
@@ -395,6 +338,7 @@ def _seal_of(row: tuple[object, ...]) -> Seal:
         expect=ETag(str(expect)),
         headers=decode_headers(str(headers)),
         has_spool=bool(has_spool),
-        supersedes=tuple(json.loads(str(superseded))),
-        leaves=tuple((where, txid) for where, txid in json.loads(str(left))),
+        supersedes=tuple(superseded),
+        leaves=tuple((where, txid) for where, txid in left),
+        given_up=tuple((start, stop) for start, stop in given_up),
     )

@@ -26,7 +26,8 @@ class Seal:
     `headers` carry the txid, which S3 gives back in a HEAD: our proof after a lost answer.
     `supersedes` are the txids of earlier seals of this file whose commit may or may not be on S3;
     `leaves` are (key, txid) of such commits under names that the file had before: what is found
-    there is removed once this seal is on S3.
+    there is removed once this seal is on S3. `given_up` are ranges that are only in the multipart
+    upload of this seal: their disk space was needed.
     """
 
     id: str
@@ -40,11 +41,17 @@ class Seal:
     has_spool: bool = True
     supersedes: tuple[str, ...] = ()
     leaves: tuple[tuple[str, str], ...] = ()
+    given_up: tuple[tuple[int, int], ...] = ()
 
     @property
     def txid(self) -> str:
         """The token of this commit."""
         return self.headers.metadata.get(TXID, "")
+
+    @property
+    def is_here(self) -> bool:
+        """Tell whether all bytes are in the spool file."""
+        return not self.needs_base and not self.given_up
 
     @property
     def needs_base(self) -> bool:

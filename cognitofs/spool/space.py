@@ -20,6 +20,8 @@ MOST = 20 * GIB
 """Default limit, or half of what is free if that is less."""
 MIN_FREE = GIB
 """Default of what is left to others, or a twentieth of the disk if that is less."""
+LOOK = 1.0
+"""Seconds after which a waiting writer looks again whether something can be given up."""
 PATIENCE = 30.0
 """Seconds without progress after which a writer hears that there is no room."""
 LONGEST = 240.0
@@ -67,11 +69,28 @@ class Space:
         found = os.statvfs(self._place)
         return found.f_bavail * found.f_frsize
 
-    async def wait_progress(self, deadline: float) -> None:
-        """Return when something moved. Raises SpoolFull after PATIENCE, or at *deadline*."""
+    async def wait_moved(self) -> bool:
+        """Return whether something moved within the next moment (LOOK)."""
         moved = self._moved
-        with trio.move_on_at(min(deadline, trio.current_time() + PATIENCE)):
+        with trio.move_on_after(LOOK):
             await moved.wait()
+        return moved.is_set()
+
+
+class Patience:
+    """How long one write goes on waiting for room in *space*."""
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        self._moved_at = trio.current_time()
+        self._ends = self._moved_at + LONGEST
+
+    async def wait(self) -> None:
+        """Return when it is worth looking again. Raises SpoolFull when it is not any more."""
+        moved = await self._space.wait_moved()
+        now = trio.current_time()
+        self._moved_at = now if moved else self._moved_at
+        if now < min(self._ends, self._moved_at + PATIENCE):
             return
         raise SpoolFull(
             "Unsent files fill the space that they may take and nothing of them could be sent for"

@@ -159,7 +159,8 @@ class SparseFile:
         """Cut or extend the file to *size* bytes; what is cut off is held no more."""
         with local_disk("truncating the spool"):
             os.ftruncate(self.fd, size)
-        self.held.discard(size, 1 << 63)
+        for extents in (self.held, self.given_up):
+            extents.discard(size, 1 << 63)
 
     def reach(self, size: int) -> None:
         """Make the file at least *size* bytes long, so that every read inside it is full."""
@@ -170,6 +171,14 @@ class SparseFile:
     def punch(self, start: int, stop: int) -> bool:
         """Give the disk space of [start, stop) back; False where the file system cannot."""
         self.held.discard(start, stop)
+        return self._punch(start, stop)
+
+    def can_punch(self) -> bool:
+        """Tell whether the file system gives space back: tried where nothing is."""
+        end = -(-os.fstat(self.fd).st_size // BLOCK) * BLOCK
+        return self._punch(end, end + BLOCK)
+
+    def _punch(self, start: int, stop: int) -> bool:
         result = _libc.fallocate(
             self.fd,
             _FALLOC_KEEP_SIZE_PUNCH_HOLE,

@@ -13,6 +13,7 @@ import json
 import os
 import secrets
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 import trio
@@ -96,6 +97,12 @@ class SpoolFile(SparseFile):
         super().resize(size)
         self.count()
 
+    def give_up(self, start: int, stop: int) -> None:
+        """Give the space of [start, stop) back: the journal says that S3 alone has these bytes."""
+        self.punch(start, stop)
+        self.given_up.add(start, stop)
+        self.count()
+
     async def make_durable(self) -> None:
         """Return when the bytes and the name survive a power cut (fdatasync, fsync of directory).
 
@@ -133,7 +140,7 @@ class SpoolFile(SparseFile):
         except BaseException:
             twin.discard()
             raise
-        twin.held = held
+        twin.held, twin.given_up = held, self.given_up.copy()
         trio.from_thread.run_sync(twin.count)
         return twin
 
@@ -173,6 +180,7 @@ class SpoolFile(SparseFile):
         self._count_no_more()
         heir = SpoolFile(self._directory, self.name, fd, self.held.copy())
         heir._is_synced = self._is_synced
+        heir.given_up = self.given_up.copy()
         self.name = ""
         return heir
 
@@ -217,9 +225,15 @@ class SpoolDirectory:
         with local_disk("creating a spool file"):
             return SpoolFile(self, name, os.open(name, flags, 0o600, dir_fd=self.fd))
 
-    def open(self, name: str, held: ExtentMap) -> SpoolFile:
+    def open(
+        self, name: str, held: ExtentMap, given_up: Sequence[tuple[int, int]] = ()
+    ) -> SpoolFile:
         """Return the file of a journal row; a descriptor is opened when it is needed."""
-        return SpoolFile(self, name, -1, held)
+        for start, stop in given_up:
+            held.discard(start, stop)
+        file = SpoolFile(self, name, -1, held)
+        file.given_up = ExtentMap(given_up)
+        return file
 
     def descriptor(self, name: str) -> int:
         """Open the file *name*. Raises SpoolDamaged when it is missing or not ours, TooManyOpen."""

@@ -26,7 +26,7 @@ from cognitofs.spool.seal import Seal
 from cognitofs.store.interface import Body, FileSlice, ObjectHead, ObjectInfo, ObjectStore
 from cognitofs.transfer.conflicts import Verdict, judge
 from cognitofs.transfer.leftovers import remove_ours
-from cognitofs.transfer.multipart import Multipart
+from cognitofs.transfer.multipart import Multipart, lost
 from cognitofs.transfer.parts import MIB, Ladder, Part, plan_change
 from cognitofs.transfer.readahead import Reader
 from cognitofs.transfer.resume import Resume
@@ -89,6 +89,8 @@ class Delivery:
         seal = upload.seal
         if upload.spool is None:
             return ()
+        if upload.multipart is None and upload.has_sole_bytes:
+            raise NoSuchUpload("The journal does not know the upload any more.")
         upload.spool.reach(seal.size)
         if upload.multipart is None and seal.size <= self._ladder.first:
             await self._fill(upload, 0, seal.size)
@@ -102,6 +104,8 @@ class Delivery:
         if upload.multipart.is_resumed:
             await self._resume.examine(upload.multipart, plan, upload.spool)
         missing = upload.multipart.missing(plan)
+        if any(upload.spool.given_up.overlaps(part.start, part.stop) for part in missing):
+            raise lost(seal.key)
         await run_all(
             (partial(self._send_part, upload, part) for part in missing), limit=PARTS_AT_ONCE
         )
@@ -158,6 +162,9 @@ class Delivery:
         verdict = judge(upload.seal, error, found)
         if verdict is Verdict.DONE and found is not None:
             return found.info
+        is_gone = isinstance(error, NoSuchUpload)
+        if is_gone and upload.has_sole_bytes and verdict in (Verdict.CONFLICT, Verdict.RESTART):
+            raise lost(upload.seal.key)
         if verdict is Verdict.CONFLICT:
             same = await upload.owner.contested(upload, found)
             upload.unsettled = None
@@ -190,8 +197,11 @@ def _is_spent(multipart: Multipart, verdict: Verdict, error: CognitoFSError) -> 
     """Tell whether the parts must be sent again.
 
     After a 409 S3 wants a new upload with all of its parts (API "CompleteMultipartUpload",
-    If-Match); the same one is completed once more first: that may be all it takes.
+    If-Match); the same one is completed once more first: that may be all it takes. It is all that
+    can be done when some bytes are nowhere else.
     """
+    if multipart.has_sole_bytes:
+        return False
     if verdict is Verdict.RETRY and isinstance(error, ConditionalConflict):
         again, multipart.met_conflict = multipart.met_conflict, True
         return again

@@ -5,16 +5,17 @@ file go out while the file is still being written (streaming); the uploader send
 
 INVARIANT: a receipt stands for bytes that have not changed since they were sent: `touch` drops
 the receipts of rewritten ranges and marks parts in flight as stale.
+INVARIANT: a part is given up here only after the journal says, durably, that S3 alone has it.
 INVARIANT: the upload id is journalled before the first part is sent.
 """
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import trio
 
-from cognitofs.errors import CognitoFSError, NoSuchUpload, SignInError, Transient
+from cognitofs.errors import BytesLost, CognitoFSError, NoSuchUpload, SignInError, Transient
 from cognitofs.spool.journal import Continued, Journal, SentPart
 from cognitofs.spool.spoolfile import SpoolFile
 from cognitofs.store.interface import (
@@ -25,7 +26,7 @@ from cognitofs.store.interface import (
     PartReceipt,
     UploadId,
 )
-from cognitofs.transfer.parts import Ladder, Part
+from cognitofs.transfer.parts import UPLOAD, Ladder, Part
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class Multipart:
         self._journal = journal
         self._sent: dict[int, SentPart] = {}
         self._flights: dict[int, _Flight] = {}
+        self._failed: dict[int, Part] = {}
         self._next_to_stream = 1
         self._landed = trio.Condition()
         self._beginning = trio.Lock()
@@ -62,6 +64,11 @@ class Multipart:
     def sent_bytes(self) -> int:
         """Bytes that S3 has acknowledged."""
         return sum(part.stop - part.start for part in self._sent.values())
+
+    @property
+    def has_sole_bytes(self) -> bool:
+        """Tell whether some bytes are nowhere but in this upload."""
+        return any(part.source == UPLOAD for part in self._sent.values())
 
     @property
     def continued(self) -> Continued | None:
@@ -94,6 +101,8 @@ class Multipart:
         """Note that bytes [start, stop) are about to change: what was sent of them is void."""
         for number in [n for n, p in self._sent.items() if p.start < stop and start < p.stop]:
             del self._sent[number]
+        for number in [n for n, p in self._failed.items() if p.start < stop and start < p.stop]:
+            del self._failed[number]
         for flight in self._flights.values():
             if flight.part.start < stop and start < flight.part.stop:
                 flight.stale = True
@@ -115,10 +124,44 @@ class Multipart:
         part = flight.part
         try:
             await self._fly(flight, spool)
-        except (Transient, SignInError, NoSuchUpload) as exc:
+        except NoSuchUpload as exc:
+            self.refusal = lost(self.key) if self.has_sole_bytes else self.refusal
+            _log.info("An upload ended before its file was closed: %s", exc)
+        except (Transient, SignInError) as exc:
+            if not flight.stale:
+                self._failed[part.number] = part
             _log.info("Part %d of a file being written will be sent later: %s", part.number, exc)
         except CognitoFSError as exc:
             self.refusal = exc
+
+    def stream_again(self, nursery: trio.Nursery, spool: SpoolFile) -> None:
+        """Send the parts again that could not be sent: their space is wanted before the seal."""
+        failed, self._failed = self._failed, {}
+        for part in failed.values():
+            nursery.start_soon(self._stream, self._take_off(part), spool)
+
+    async def give_up(self, size: int, spool: SpoolFile) -> bool:
+        """Free the first parts that S3 has, until *size* bytes are free; False if there are none.
+
+        The caller lets nobody write meanwhile. What S3 has was compared by checksum.
+        """
+        chosen = self._first_here(size)
+        if not chosen or self.upload_id is None:
+            return False
+        with trio.CancelScope(shield=True):  # what the journal says is to be so
+            await self._journal.give_up(self.upload_id, [p.receipt.number for p in chosen])
+            for part in chosen:
+                self._sent[part.receipt.number] = replace(part, source=UPLOAD)
+                spool.give_up(part.start, part.stop)
+        return True
+
+    def _first_here(self, size: int) -> list[SentPart]:
+        chosen: list[SentPart] = []
+        for part in self.sent:
+            if part.source == "spool" and part.receipt.checksum and size > 0:
+                chosen.append(part)
+                size -= part.stop - part.start
+        return chosen
 
     # -- sending -------------------------------------------------------------------------------
 
@@ -213,6 +256,7 @@ class Multipart:
             await self._journal.forget_upload(self.upload_id)
         self.upload_id = self.refusal = None
         self._sent.clear()
+        self._failed.clear()
         self.is_resumed = self.met_conflict = False
         self._next_to_stream = 1
 
@@ -226,3 +270,11 @@ class Multipart:
         except NoSuchUpload:
             _log.debug("the upload to abort was gone already")
         await self.restart()
+
+
+def lost(key: str) -> BytesLost:
+    """Return the failure of an upload that held bytes which nobody else has."""
+    return BytesLost(
+        f"S3 has no longer the upload that held the beginning of {key!r} (a lifecycle rule of the"
+        " bucket ends uploads); those bytes are gone. Remove the file and store it again."
+    )

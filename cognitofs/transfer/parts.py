@@ -30,6 +30,8 @@ COPY_RANGE = 128 * MIB
 over a minute for 512 MiB (measured on SeaweedFS under load), longer than we wait for one answer."""
 
 Source = Literal["spool", "base"]
+UPLOAD = "upload"
+"""Where a part comes from that S3 has and whose bytes were given up here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,19 @@ class Ladder:
     """Part sizes by part number: small first, so that small files start early, growing later.
 
     With the default first step of 8 MiB it reaches 11.2 TiB. `minimum` is the store's smallest
-    part, `copy_range` the largest range to copy at once.
+    part, `copy_range` the largest range to copy at once. No part is larger than `most`: the parts
+    of a file that is larger than the spool lie there one after the other.
     """
 
     first: int = 8 * MIB
     minimum: int = PART_MINIMUM
     copy_range: int = COPY_RANGE
+    most: int = PART_MAXIMUM
+
+    def within(self, room: int) -> "Ladder":
+        """Return the ladder with parts of at most a quarter of *room*: of several in flight."""
+        most = max(self.minimum, min(self.most, room // 4))
+        return replace(self, first=min(self.first, most), most=most)
 
     def steps(self) -> tuple[tuple[int, int], ...]:
         """Return (part size, how many parts of it)."""
@@ -68,17 +77,23 @@ class Ladder:
             (64 * self.first, 2_000),
             (PART_MAXIMUM, 2_000),
         )
-        return tuple((min(size, PART_MAXIMUM), count) for size, count in sizes)
+        return tuple((min(size, self.most), count) for size, count in sizes)
 
     def as_sent(self, sent: Iterable[SentPart], size: int) -> "Ladder":
         """Return the ladder by which *sent* of a new file of *size* bytes were cut.
 
-        An earlier mount may have had another --part-size; what it sent is not sent again.
+        An earlier mount may have had another --part-size or --spool-size; what it sent is not
+        sent again.
         """
-        for part in sent:
-            if part.receipt.number <= self.steps()[0][1] and part.stop < size:
-                return replace(self, first=part.stop - part.start)
-        return self
+        full = [part for part in sent if part.stop < size]
+        firsts = (p.stop - p.start for p in full if p.receipt.number <= self.steps()[0][1])
+        found = replace(self, first=next(firsts, self.first), most=PART_MAXIMUM)
+        for part in full:
+            length = part.stop - part.start
+            if length < found.part(part.receipt.number).size:
+                return replace(found, most=length)
+        longest = max((part.stop - part.start for part in full), default=0)
+        return replace(found, most=max(self.most, longest, found.first))
 
     def part(self, number: int) -> Part:
         """Return where part *number* lies when it is full."""

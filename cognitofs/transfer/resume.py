@@ -4,8 +4,8 @@ Owns the right to ask S3 for the parts it holds, which a role may lack: it is as
 vain. A receipt is kept only while the bytes it stands for are those of the spool file: their
 checksum is counted again, whatever the journal says.
 
-INVARIANT: a part whose bytes are only in the upload (given up here) is never dropped for want of
-proof: its receipt is the proof.
+INVARIANT: a part whose bytes are only in the upload (given up here) needs no proof but its receipt;
+the journal never forgets it, and whoever misses it says that bytes are lost.
 """
 
 import logging
@@ -20,7 +20,7 @@ from cognitofs.store.bodies import blocks
 from cognitofs.store.checksums import checksum
 from cognitofs.store.interface import FileSlice, ObjectStore, PartReceipt
 from cognitofs.transfer.multipart import Multipart
-from cognitofs.transfer.parts import Part
+from cognitofs.transfer.parts import UPLOAD, Part
 
 _log = logging.getLogger(__name__)
 
@@ -76,6 +76,8 @@ def _candidate(
     if listed is None:
         return known if fits else None
     found = listed.get(part.number)
+    if known is not None and known.source == UPLOAD:
+        return known if fits and found is not None and found.etag == known.receipt.etag else None
     if found is None or found.size != part.size:
         return None
     if known is not None and fits and known.receipt.etag == found.etag:
@@ -86,7 +88,7 @@ def _candidate(
 
 
 async def _is_proved(sent: SentPart, spool: SpoolFile) -> bool:
-    if sent.source != "spool" or spool.given_up.overlaps(sent.start, sent.stop):
+    if sent.source != "spool":
         return True  # the base's bytes were copied inside S3; what was given up is not here
     if not sent.receipt.checksum:
         return False

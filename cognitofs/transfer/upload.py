@@ -77,6 +77,11 @@ class Upload:
         return self.state in ("conflict", "failed")
 
     @property
+    def has_sole_bytes(self) -> bool:
+        """Tell whether some bytes are nowhere but in its multipart upload: it must be finished."""
+        return self.spool is not None and bool(self.spool.given_up)
+
+    @property
     def sent_bytes(self) -> int:
         """Bytes that S3 has acknowledged."""
         return self.multipart.sent_bytes if self.multipart is not None else 0

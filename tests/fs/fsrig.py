@@ -117,7 +117,8 @@ async def mounted(
     cache = BlockCache(state, cache_size)
     reader = Reader(store, cache, timeout=60.0)
     uploader = Uploader(store, journal, reader, ladder=ladder, at_once=8, jitter=lambda top: top)
-    spools = SpoolDirectory(state, Space(state, spool_size, 0, cache.give_back))
+    space = Space(state, spool_size, 0, cache.give_back)
+    spools = SpoolDirectory(state, space)
     rig = Rig(
         store=store,
         table=table,

@@ -153,7 +153,7 @@ def test_every_field_and_state_of_the_status_document_is_explained():
 
 
 def test_every_table_of_the_journal_and_every_verdict_is_explained():
-    source = (ROOT / "cognitofs/spool/journal.py").read_text()
+    source = (ROOT / "cognitofs/spool/schema.py").read_text()
     tables = set(re.findall(r"CREATE TABLE (\w+)", source))
     assert tables
     assert first_names(section(DESIGN, "The journal")) == tables

@@ -75,7 +75,7 @@ GUESTS = {
     "botocore": ("auth/", "store/", "demo/"),
     "awscrt": ("store/",),
     "urllib3": ("store/",),
-    "apsw": ("spool/journal.py", "tree/attributes.py", "tree/memory.py"),
+    "apsw": ("spool/journal.py", "spool/schema.py", "tree/attributes.py", "tree/memory.py"),
     "pyfuse3": ("fuse/", "session.py"),
     "moto": ("demo/",),
     "json5": ("application/literals.py",),

@@ -121,6 +121,19 @@ def test_an_export_is_what_was_closed_and_is_checked_by_sha256sum(recover, tmp_p
     assert len(listed(recover)[1]) == 3
 
 
+def test_what_is_missing_of_a_lost_file_is_named_and_it_is_not_exported(recover, base, tmp_path):
+    with state_of(base) as state:
+        note = state.files.lost_found / f"{LOST}.json"
+        note.write_text('{"missing": [[0, 5], [5, 10]]}')
+    _, files = listed(recover)
+    assert not files[LOST]["is_whole"]
+    assert "0-10" in files[LOST]["error"]
+    done = recover("export", str(tmp_path / "out"), LOST)
+    assert done.code != 0
+    assert "0-10" in done.err
+    assert LOST in done.err
+
+
 def test_an_export_writes_over_nothing(recover, tmp_path):
     (tmp_path / "out" / "d").mkdir(parents=True)
     (tmp_path / "out" / "d" / "new\n.txt").write_text("mine")
