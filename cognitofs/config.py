@@ -331,6 +331,8 @@ class MountOptions:
     # None waits for as long as uploads make progress.
     drain_timeout: float | None = field(default=None, metadata=_read_by(quantities.seconds))
     max_transfers: int = field(default=8, metadata=_read_by(quantities.count))
+    # Up and down, bytes a second; 0 does not limit.
+    bandwidth_limit: tuple[int, int] = field(default=(0, 0), metadata=_read_by(quantities.rates))
     follow_outside: bool = field(default=False, metadata=_read_by(quantities.switch))
     allow_other: bool = field(default=False, metadata=_read_by(quantities.switch))
     read_only: bool = field(default=False, metadata=_read_by(quantities.switch))

@@ -13,6 +13,9 @@ from pathlib import Path
 
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
 
+SLOWEST = 64 * KIB
+"""Bytes a second. With less no part of an upload would end before a server gives it up."""
+
 _UNITS = {
     "": 1,
     "b": 1,
@@ -58,6 +61,18 @@ def size_between(least: int, most: int) -> Callable[[object], int]:
         return number
 
     return reading
+
+
+def rates(value: object) -> tuple[int, int]:
+    """Return bytes a second up and down: "5M:20M", "5M" for both, 0 for no limit."""
+    up, colon, down = str(value).partition(":")
+    try:
+        found = size(up), size(down if colon else up)
+    except ValueError:
+        found = (1, 1)
+    if any(0 < rate < SLOWEST for rate in found):
+        raise ValueError('bytes a second up and down such as "5M:20M", each 0 or 64 KiB at least')
+    return found
 
 
 def size_text(number: int) -> str:

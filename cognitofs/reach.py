@@ -75,6 +75,8 @@ def open_store(account: Account, options: MountOptions, *, metadata_at_once: int
         max_metadata=metadata_at_once,
         patience=options.net_wait,
         silence=options.net_wait,
+        bandwidth_up=options.bandwidth_limit[0],
+        bandwidth_down=options.bandwidth_limit[1],
         storage=options.storage,
     )
     return S3Store(config, account.credentials)

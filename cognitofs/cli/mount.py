@@ -97,6 +97,10 @@ def mount(
     max_transfers: Annotated[
         str | None, typer.Option(metavar="N", help="Uploads and downloads at a time: 8.")
     ] = None,
+    bandwidth_limit: Annotated[
+        str | None,
+        typer.Option(metavar="UP:DOWN", help="Bytes a second, such as 5M:20M; 0 does not limit."),
+    ] = None,
     metadata_ttl: Annotated[
         str | None,
         typer.Option(metavar="SECONDS", help="How long names and sizes are trusted: 5."),

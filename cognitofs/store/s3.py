@@ -14,6 +14,7 @@ from random import Random
 
 from cognitofs.errors import CognitoFSError
 from cognitofs.parallel import run_all
+from cognitofs.store.bandwidth import Bandwidth, Bucket
 from cognitofs.store.blocking import BlockingStore
 from cognitofs.store.clock import SigningClock
 from cognitofs.store.endpoints import endpoint_of
@@ -45,7 +46,7 @@ class S3Config:
 
     *prefix* is "" or ends with "/". *endpoint_url* "" is AWS. *ca_bundle* is a PEM file.
     *patience* is how many seconds a call that may be repeated goes on trying, *silence* how many a
-    HEAD or LIST waits for a server that says nothing.
+    HEAD or LIST waits for a server that says nothing. Bandwidths are in bytes a second, 0 for none.
     *batch_deletes* says that a server other than AWS minds the ETags in DeleteObjects.
     """
 
@@ -60,6 +61,8 @@ class S3Config:
     max_metadata: int = 16
     patience: float = 20.0
     silence: float = 20.0
+    bandwidth_up: int = 0
+    bandwidth_down: int = 0
     batch_deletes: bool = False
     storage: StorageOptions = NOTHING_ASKED
 
@@ -99,6 +102,7 @@ class S3Store:
             endpoint,
             connections=config.max_transfers + config.max_metadata,
             ca_bundle=config.ca_bundle,
+            bandwidth=Bandwidth(Bucket(config.bandwidth_up), Bucket(config.bandwidth_down)),
             now=clock.now,
         )
         self._blocking = BlockingStore(

@@ -30,6 +30,7 @@ from urllib3.util import Timeout, make_headers
 
 from cognitofs import __version__
 from cognitofs.errors import ConfigError, ServerTrouble, Unreachable
+from cognitofs.store.bandwidth import Bandwidth, Bucket
 from cognitofs.store.bodies import BLOCK, blocks, size_of
 from cognitofs.store.endpoints import Endpoint, is_loopback
 from cognitofs.store.keys import Keys
@@ -64,8 +65,9 @@ class _PatientHTTPS(HTTPSConnection):
 class WireAnswer:
     """One answer while it is being read. Valid inside `Wire.exchange` only."""
 
-    def __init__(self, raw: urllib3.BaseHTTPResponse) -> None:
+    def __init__(self, raw: urllib3.BaseHTTPResponse, down: Bucket) -> None:
         self._raw = raw
+        self._down = down
         self.status = raw.status
         self.headers: Mapping[str, str] = MappingProxyType(
             {name.lower(): value for name, value in raw.headers.items()}
@@ -88,6 +90,7 @@ class WireAnswer:
             if not block:
                 return
             size -= len(block)
+            self._down.take(len(block))
             yield block
 
 
@@ -100,6 +103,7 @@ class Wire:
         *,
         connections: int,
         ca_bundle: str = "",
+        bandwidth: Bandwidth | None = None,
         now: Callable[[], float],
     ) -> None:
         """Open nothing yet. *connections* are kept; *ca_bundle* is a PEM file.
@@ -107,6 +111,7 @@ class Wire:
         Raises ConfigError when the CA bundle or the environment's proxy cannot be used.
         """
         self._endpoint = endpoint
+        self._bandwidth = bandwidth or Bandwidth()
         self._now = now
         self._proxy = _proxy_of(endpoint)
         self._pool = _pool(endpoint, self._proxy, connections, ca_bundle)
@@ -127,7 +132,7 @@ class Wire:
         with self._translated(request):
             raw = self._send(request, keys)
             try:
-                yield WireAnswer(raw)
+                yield WireAnswer(raw, self._bandwidth.down)
             except BaseException:
                 raw.close()
                 raise
@@ -152,7 +157,7 @@ class Wire:
         return self._pool.urlopen(
             request.method,
             f"{self._base}{path}?{query}" if query else f"{self._base}{path}",
-            body=blocks(request.body) if has_body else None,
+            body=self._bandwidth.up.pieces(blocks(request.body)) if has_body else None,
             headers=headers,
             retries=False,
             redirect=False,

@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 
@@ -107,3 +108,19 @@ def test_ls_and_stat_answer_while_200_closes_wait_for_a_stalled_store(machine, g
             assert closing.wait(PATIENCE) == 0
     assert {f"f{n:03}" for n in range(200)} <= gated.paths()
     assert gated.get("f123") == b"123"
+
+
+def test_a_bandwidth_limit_holds_in_both_directions(machine, weed):
+    """Faster than the limit is impossible; how much slower is the machine's affair."""
+    size, rate = 6 * MIB, 4 * MIB
+    weed.put("there", noise(size))
+    with machine.mounted("--bandwidth-limit", "4M") as mount:
+        began = time.monotonic()
+        (mount.path / "f").write_bytes(noise(size, 2))
+        went_up = time.monotonic()
+        assert (mount.path / "there").read_bytes() == noise(size)
+        came_down = time.monotonic()
+    least = size / rate - 0.5  # less the bursts
+    assert went_up - began >= least
+    assert came_down - went_up >= least
+    assert weed.get("f") == noise(size, 2)
