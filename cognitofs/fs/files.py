@@ -178,13 +178,17 @@ class Files:
 
     async def sync_below(self, directory: Inode) -> None:
         """Keep what fsync promises for everything unsent below *directory*."""
-        for file in self.all():
-            if not file.unlinked and is_below(file.inode, directory):
-                await self.fsync(file)
+        below = [f for f in self.all() if not f.unlinked and is_below(f.inode, directory)]
+        for file in below:
+            await self.fsync(file)
         if self._rig.promises.sync == "local":
             await self._rig.journal.make_durable()
+            self._rig.deletions.raise_refused(directory.key)
         else:
             await self._rig.deletions.settle_below(directory.key)
+        for failure in [file.failures.take_untold() for file in below]:
+            if failure is not None:
+                raise failure
 
     def rewritten(self, old: ObjectInfo | None, new: ObjectInfo, headers: ObjectHeaders) -> None:
         """Take over an object that got other headers by self-copy: its content is the same."""

@@ -275,11 +275,14 @@ class Filesystem:
         """Seal what was written, and wait as the level promises; free for read-only handles."""
         opened = self.handles.file(handle)
         if opened.writable:
-            await self.files.flush(opened.file)
+            with opened.hearing():
+                await self.files.flush(opened.file)
 
     async def fsync(self, handle: int) -> None:
         """Seal what was written, and wait as the level promises."""
-        await self.files.fsync(self.handles.file(handle).file)
+        opened = self.handles.file(handle)
+        with opened.hearing():
+            await self.files.fsync(opened.file)
 
     async def release(self, handle: int) -> None:
         """Close a handle."""

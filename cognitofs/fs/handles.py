@@ -3,6 +3,8 @@
 Owns handle numbers and a directory handle's place in its listing; knows nothing of the kernel.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NewType
 
@@ -27,6 +29,21 @@ class FileHandle:
     readable: bool
     writable: bool
     window: Window = field(default_factory=Window)
+    heard: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.heard = self.file.failures.count
+
+    @contextmanager
+    def hearing(self) -> Iterator[None]:
+        """Raise, behind the block and once, what S3 refused; an error of the block stands for it."""
+        try:
+            yield
+        finally:
+            failure = self.file.failures.since(self.heard)
+            self.heard = self.file.failures.count
+        if failure is not None and not self.file.unlinked:
+            raise failure
 
 
 class DirectoryHandle:

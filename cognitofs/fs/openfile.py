@@ -25,6 +25,7 @@ from cognitofs.spool.extents import ExtentMap
 from cognitofs.spool.seal import Seal
 from cognitofs.spool.spoolfile import SpoolFile
 from cognitofs.store.interface import ETag, Expect, ObjectHead, ObjectHeaders, ObjectInfo
+from cognitofs.transfer.failures import Failures
 from cognitofs.transfer.headerwriter import HeaderWriter
 from cognitofs.transfer.leftovers import find_ours
 from cognitofs.transfer.upload import Upload
@@ -58,6 +59,7 @@ class OpenFile:
         self.replaces: ObjectInfo | None = None
         self.unlinked = False
         self.forerunners = Forerunners()
+        self.failures = Failures()
         self._rig = rig
         self._headers = headers
         self._carried = Carried(rig, headers, inode)

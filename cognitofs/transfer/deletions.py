@@ -164,8 +164,16 @@ class Deletions:
             await self._changed.wait()
             if self._trouble is not None and self._tries > began + 1:
                 raise self._trouble
-        for key in [key for key in self._refused if is_meant(key)]:
-            raise self._refused.pop(key)
+        self._raise_refused(is_meant)
+
+    def raise_refused(self, prefix: str) -> None:
+        """Raise, once, what S3 refused to remove below *prefix* after that was acknowledged."""
+        self._raise_refused(lambda refused: refused.startswith(prefix))
+
+    def _raise_refused(self, is_meant: Callable[[str], bool]) -> None:
+        refused = [self._refused.pop(key) for key in list(self._refused) if is_meant(key)]
+        if refused:
+            raise refused[0]
 
     def _notify(self) -> None:
         self._wanted.set()

@@ -74,7 +74,7 @@ class Delivery:
             # Perhaps by ourselves: by this commit, before a crash, or by one that it supersedes.
             upload.unsettled = exc
             return await self._settle(upload, exc)
-        upload.enter("committing")
+        upload.enter("committing", upload.error)
         upload.commit_was_sent = True
         try:
             return await self._commit(upload, plan)

@@ -8,6 +8,8 @@ settled by HEAD before anything is sent again.
 `commit_was_sent` stays true for good, also from a process that crashed: a request may still take
 effect after the HEAD that did not find it.
 
+`said` is the trouble that the log has named last, "" for none; `refusal` is what parked it last.
+
 INVARIANT: exactly one of `result` and `error` is set once `is_settled`; a parked upload (conflict,
 failed) has an error but is not settled: it may still be tried again.
 """
@@ -20,6 +22,7 @@ from cognitofs.errors import CognitoFSError, LoginRequired, Stalled
 from cognitofs.spool.seal import Seal
 from cognitofs.spool.spoolfile import SpoolFile
 from cognitofs.store.interface import ObjectHead, ObjectInfo
+from cognitofs.transfer.failures import Failures
 from cognitofs.transfer.multipart import Multipart
 
 State = Literal["sealed", "uploading", "committing", "waiting", "conflict", "failed", "done", "off"]
@@ -28,6 +31,8 @@ State = Literal["sealed", "uploading", "committing", "waiting", "conflict", "fai
 
 class Owner(Protocol):
     """Whose content it is."""
+
+    failures: Failures
 
     async def contested(self, upload: "Upload", found: ObjectHead | None) -> ObjectInfo | None:
         """Settle that the name of *upload* holds *found*, which is not ours.
@@ -62,6 +67,8 @@ class Upload:
         self.unsettled: CognitoFSError | None = None
         self.commit_was_sent = False
         self.attempts = 0
+        self.said = ""
+        self.refusal: CognitoFSError | None = None
         self.scope: trio.CancelScope | None = None
         self._settled = trio.Event()
         self._changed = trio.Event()

@@ -272,20 +272,30 @@ class Uploader:
             await self._journal.finish(upload.seal.id, upload_id)
         if multipart is not None and is_left:
             self.abort(multipart)
+        if upload.said:
+            _log.info("%r is on S3 now, after %d tries.", upload.seal.key, upload.attempts)
         upload.result = info
+        upload.owner.failures.settled()
         upload.owner.committed(upload, info)
         upload.enter("done")
 
     def _wait(self, upload: Upload, error: CognitoFSError) -> None:
-        if upload.error is None:
-            _log.warning("%r waits: %s", upload.seal.key, error)
+        reason = "sign-in" if isinstance(error, SignInError) else "network"
+        if upload.said != reason:  # once, not for every try
+            upload.said = reason
+            _log.warning("%r waits (%s): %s", upload.seal.key, reason, error)
         upload.enter("waiting", error)
 
     async def _park(self, upload: Upload, error: CognitoFSError) -> None:
         """Keep the bytes and say that a person must decide."""
         state = "conflict" if isinstance(error, Stale) else "failed"
-        if not isinstance(upload.error, type(error)):
+        is_new = not isinstance(upload.refusal, type(error))
+        if is_new or upload.said != state:
+            upload.said = state
             _log.error("%r is kept here (%s): %s", upload.seal.key, state, error)
+        if is_new:
+            upload.refusal = error
+            upload.owner.failures.note(error)
         try:
             await self._journal.park(upload.seal.id, state, str(error))
         except SpoolError as exc:  # the row says "sealed" then: the next mount tries it again
