@@ -36,7 +36,7 @@ class FileHandle:
 
     @contextmanager
     def hearing(self) -> Iterator[None]:
-        """Raise, behind the block and once, what S3 refused; an error of the block stands for it."""
+        """Raise behind the block, once, what S3 refused; an error of the block stands for it."""
         try:
             yield
         finally:
