@@ -10,15 +10,20 @@ from typing import NewType
 
 from cognitofs.errors import BadHandle
 from cognitofs.fs.openfile import OpenFile
+from cognitofs.fs.walk import Walk
 from cognitofs.transfer.readahead import Window
 from cognitofs.tree.directories import Directories
 from cognitofs.tree.inodes import Inode, InodeTable
-from cognitofs.tree.listing import Listing
 
 HandleId = NewType("HandleId", int)
 
 SLOTS = 1 << 20
 """Entries of one page are below this: LIST gives 1000, our own changes add to them."""
+PAGES = 1 << 21
+"""Pages of one walk, and..."""
+WALKS = 1 << 22
+"""...walks of one handle, counted round: together a cookie is a positive off_t."""
+KEPT_WALKS = 2
 
 
 @dataclass(slots=True, eq=False)
@@ -47,59 +52,52 @@ class FileHandle:
 
 
 class DirectoryHandle:
-    """One opendir(): streams pages, keeps the first key of each so that seekdir can go back.
+    """One opendir(): hands out entries, each with a cookie to go on from.
 
-    A cookie is (page, slot of the entry behind which to go on); 0 is the beginning.
+    A cookie is (walk, page, slot of the entry behind which to go on). 0 begins a new walk, which
+    shows what is there by then; one can still go back to the last one, since the place of the first
+    entry is 0, too, and seekdir cannot be told from rewinddir.
     """
 
     def __init__(self, directory: Inode, directories: Directories, table: InodeTable) -> None:
         self.directory = directory
         self._directories = directories
         self._table = table
-        self._listing: Listing = directories.begin_listing()
-        self._starts: list[str] = [""]
-        self._page = -1
-        self._inodes: tuple[Inode, ...] = ()
-        self._is_last = False
+        self._walks: dict[int, Walk] = {}
+        self._begun = 0
 
     async def next(self, cookie: int) -> tuple[Inode, int] | None:
         """Return the entry behind *cookie* and its own cookie; None at the end."""
-        page, slot = divmod(cookie, SLOTS)
-        while True:
-            if page != self._page:
-                await self._turn_to(page)
-            while slot < len(self._inodes):
-                inode = self._inodes[slot]
-                slot += 1
-                if inode.is_attached:
-                    return inode, page * SLOTS + slot
-            if self._is_last:
-                return None
-            page, slot = page + 1, 0
+        number, place = divmod(cookie, PAGES * SLOTS)
+        if cookie == 0 or not self._walks:
+            number = self._begin()
+        elif number not in self._walks:
+            number = max(self._walks)  # about the same place
+        walk = self._walks[number] = self._walks.pop(number)  # the last used is the last
+        found = await walk.next(*divmod(place, SLOTS))
+        if found is None:
+            return None
+        inode, page, slot = found
+        return inode, (number * PAGES + page) * SLOTS + slot
 
-    async def _turn_to(self, page: int) -> None:
-        if page >= len(self._starts):
-            page = len(self._starts) - 1
-        listing = self._listing if page == self._page + 1 else self._directories.begin_listing()
-        found = await self._directories.page(self.directory, self._starts[page], listing)
-        for inode in found.inodes:
-            inode.pins += 1  # until it is the kernel's, or the page is turned
-        self._let_go()
-        self._page, self._inodes = page, found.inodes
-        self._is_last = found.after is None
-        if found.after is not None and page + 1 == len(self._starts):
-            self._starts.append(found.after)
-
-    def _let_go(self) -> None:
-        """Drop the inodes of a page that the kernel did not keep."""
-        inodes, self._inodes = self._inodes, ()
-        for inode in inodes:
-            inode.pins -= 1
-            self._table.prune(inode)
+    def _begin(self) -> int:
+        number = self._begun % WALKS
+        self._begun += 1
+        while len(self._walks) >= KEPT_WALKS:
+            self._walks.pop(next(iter(self._walks))).close()
+        self._walks[number] = Walk(self.directory, self._directories, self._table)
+        return number
 
     def close(self) -> None:
-        """End the listing."""
-        self._let_go()
+        """End all walks."""
+        while self._walks:
+            self._walks.popitem()[1].close()
+
+
+def position(cookie: int) -> int:
+    """Return roughly how many entries lie before *cookie*: LIST gives 1000 a page."""
+    page, slot = divmod(cookie % (PAGES * SLOTS), SLOTS)
+    return page * 1000 + slot
 
 
 class HandleTable:

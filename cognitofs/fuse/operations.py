@@ -15,6 +15,7 @@ import pyfuse3
 
 from cognitofs.errors import NoSuchEntry
 from cognitofs.fs.filesystem import FREE_BLOCKS, Changes, Filesystem, Stat
+from cognitofs.fs.handles import position
 from cognitofs.fuse.errnos import replies
 from cognitofs.fuse.waiting import once_signed_in
 from cognitofs.tree.attributes import may_be_symlink
@@ -217,7 +218,7 @@ class FuseOperations(pyfuse3.Operations):
         attributes = _attributes(self._fs.stat(inode))
         remote = inode.remote
         is_doubtful = remote is not None and not inode.is_described and may_be_symlink(remote)
-        if is_doubtful or _position(cookie) > ANSWERED_IN_FULL:
+        if is_doubtful or position(cookie) > ANSWERED_IN_FULL:
             attributes.st_mode = pyfuse3.ModeT(0)
         return attributes
 
@@ -311,9 +312,3 @@ def _attributes(stat: Stat) -> pyfuse3.EntryAttributes:
     entry.st_atime_ns = entry.st_mtime_ns = stat.mtime_ns
     entry.st_ctime_ns = stat.ctime_ns
     return entry
-
-
-def _position(cookie: int) -> int:
-    """Return roughly how many entries lie before *cookie*: LIST gives 1000 a page."""
-    page, slot = divmod(cookie, 1 << 20)
-    return page * 1000 + slot

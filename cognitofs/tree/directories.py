@@ -48,11 +48,11 @@ class Directories:
         """Return an empty listing, to be filled page by page."""
         return Listing(self._now())
 
-    async def page(self, directory: Inode, after: str, listing: Listing) -> DirectoryPage:
+    async def page(self, directory: Inode, after: str, listing: Listing | None) -> DirectoryPage:
         """Return the children of *directory* that sort behind *after* ("" for the first).
 
         *listing* was begun for the first page; when the last one came and it is not too large,
-        it is kept as what is known of the directory.
+        it is kept as what is known of the directory. None is for a page that is read again.
         """
         started = self._now()
         prefix = directory.key
@@ -68,7 +68,7 @@ class Directories:
             inode = self._namespace.note(directory, entry.name, seen, started)
             if inode is not None:
                 shown[entry.name] = inode
-        if len(listing.entries) <= KEPT_ENTRIES:
+        if listing is not None and len(listing.entries) <= KEPT_ENTRIES:
             listing.extend(entries, started)
             directory.walked = listing
             if last is None:

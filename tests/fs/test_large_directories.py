@@ -37,7 +37,8 @@ async def test_seekdir_and_rewinddir_go_back_to_the_same_names(bucket, store, tm
         while (found := await m.fs.readdir(handle, cookie)) is not None:
             places.append((cookie, found[0].name))
             cookie = found[1]
-        for cookie, name in (places[0], places[999], places[1000], places[2299], places[0]):
+        for at in (0, 999, 1000, 2299, 0, 1500, 0, 1):
+            cookie, name = places[at]
             found = await m.fs.readdir(handle, cookie)
             assert found is not None
             assert found[0].name == name
@@ -81,3 +82,77 @@ async def test_a_million_entries_stream_with_bounded_memory(bucket, store, tmp_p
     assert (count, asked) == (ENTRIES, 1)
     assert inodes < 20_000
     assert grown < 64 * 1024
+
+
+@pytest.mark.parametrize("first", [990, 1000, 1500])
+async def test_a_program_that_goes_back_after_removing_what_it_saw_skips_and_repeats_nothing(
+    bucket, store, tmp_path, first
+):
+    """The kernel asks again from the last entry that fitted the program's buffer."""
+    for n in range(2500):
+        bucket.outside_put(f"f{n:05}", bytes(5000))
+    async with mounted(store, tmp_path) as m:
+        handle, cookie, back = m.fs.opendir(1), 0, 0
+        for n in range(2100):
+            inode, cookie = await m.fs.readdir(handle, cookie)
+            if n == first - 1:
+                back = cookie
+        for n in range(first):
+            bucket.outside_delete(f"f{n:05}")
+        for n in range(700):
+            bucket.outside_put(f"f00999-{n:03}", b"")
+        names = []
+        while (found := await m.fs.readdir(handle, back)) is not None:
+            inode, back = found
+            names.append(inode.name)
+        m.fs.releasedir(handle)
+    assert len(names) == len(set(names))
+    assert {f"f{n:05}" for n in range(first, 2500)} <= set(names)
+
+
+async def test_a_page_that_is_read_again_does_not_pass_for_the_directory(bucket, store, tmp_path):
+    for n in range(2500):
+        bucket.outside_put(f"f{n:05}", bytes(5000))
+    async with mounted(store, tmp_path) as m:
+        handle, cookie, cookies = m.fs.opendir(1), 0, []
+        while (found := await m.fs.readdir(handle, cookie)) is not None:
+            cookie = found[1]
+            cookies.append(cookie)
+        for place in (cookies[5], cookies[2400]):
+            assert await m.fs.readdir(handle, place) is not None
+        m.fs.releasedir(handle)
+        assert (await m.fs.lookup(1, "f00007")).size == 5000
+
+
+async def test_rewinding_shows_what_is_there_by_then(bucket, store, tmp_path):
+    bucket.outside_put("old", b"x")
+    async with mounted(store, tmp_path) as m:
+        handle = m.fs.opendir(1)
+        inode, _ = await m.fs.readdir(handle, 0)
+        assert inode.name == "old"
+        bucket.outside_delete("old")
+        bucket.outside_put("new", b"x")
+        inode, _ = await m.fs.readdir(handle, 0)
+        assert inode.name == "new"
+        m.fs.releasedir(handle)
+
+
+async def test_a_name_that_is_replaced_while_it_is_listed_is_shown_and_one_that_moves_is_not(
+    bucket, store, tmp_path
+):
+    for name in "abcd":
+        bucket.outside_put(name, b"x")
+    bucket.outside_put("elsewhere/file", b"x")
+    async with mounted(store, tmp_path) as m:
+        elsewhere = (await m.fs.lookup(1, "elsewhere")).number
+        handle = m.fs.opendir(1)
+        inode, cookie = await m.fs.readdir(handle, 0)
+        names = [inode.name]
+        await m.store_file("new", b"new")
+        await m.fs.rename(1, "new", 1, "b", replace=True)
+        await m.fs.rename(1, "c", elsewhere, "c", replace=True)
+        while (found := await m.fs.readdir(handle, cookie)) is not None:
+            inode, cookie = found
+            names.append(inode.name)
+        m.fs.releasedir(handle)
+    assert names == ["a", "b", "d", "elsewhere"]
