@@ -32,12 +32,12 @@ def require(*tools):
 class Disk:
     """An image, and where it is mounted."""
 
-    def __init__(self, directory, kind):
+    def __init__(self, directory, kind, size):
         self.image = directory / f"{kind}.img"
         self.place = directory / f"{kind}-disk"
         self.place.mkdir()
         with self.image.open("wb") as file:
-            file.truncate(LEAST[kind])
+            file.truncate(size)
         run(f"mkfs.{kind}", "-q", str(self.image))
 
     def mount(self):
@@ -62,8 +62,8 @@ class Disk:
 
 
 @contextmanager
-def disk(directory, kind):
-    made = Disk(directory, kind)
+def disk(directory, kind, size=None):
+    made = Disk(directory, kind, size or LEAST[kind])
     made.mount()
     try:
         yield made

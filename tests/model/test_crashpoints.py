@@ -57,8 +57,27 @@ WORKS = {
     "a directory goes and comes back": [
         "unlink d/x", "rmdir d", "mkdir d", "create d/x", "write 0 20", "close",
     ],
+    "a file larger than the space for it is stored": [
+        "space 40", "create a", "fill 0 80", "close", "read a",
+    ],
+    "a file larger than the space for it is synced, goes on and moves": [
+        "space 64", "create a", "fill 0 120", "fsync", "write 5 9", "write 120 20", "rename a b",
+        "close",
+    ],
+    "a file larger than the space for it takes a name while it is open, and goes": [
+        "space 64", "create a", "fill 0 120", "rename a old", "close", "create b", "fill 0 100",
+        "unlink b", "close", "unlink old",
+    ],
+    "a file larger than the space for it gives way": [
+        "space 64", "create a", "fill 0 120", "create b", "write 0 20", "close", "rename b a",
+        "close",
+    ],
     "a link and a mode": ["symlink a to/old", "chmod old", "rename old b", "rename a c"],
 }  # fmt: skip
+
+
+LONG = [name for name in WORKS if name.startswith("a file larger than the space for it ")][1:]
+"""Works with too many points for each submission."""
 
 
 class Work:
@@ -83,6 +102,15 @@ class Work:
 
     async def write(self, at, size):
         await self.host.write(self.opened[-1], at, self.host.fresh(size))
+
+    async def space(self, size):
+        """Leave that much for unsent bytes."""
+        self.host.m.fs.rig.spools.space.limit = size
+
+    async def fill(self, at, size):
+        """Write in pieces, as `cp` does."""
+        for start in range(at, at + size, 20):
+            await self.write(start, min(20, at + size - start))
 
     async def flush(self):
         await self.host.flush(self.opened[-1])
@@ -228,7 +256,13 @@ def try_all(happens):
 
 
 @pytest.mark.parametrize("level", ["close", "fsync"])
-@pytest.mark.parametrize("work", WORKS.values(), ids=WORKS.keys())
+@pytest.mark.parametrize(
+    "work",
+    [
+        pytest.param(work, id=name, marks=[pytest.mark.reliability] if name in LONG else [])
+        for name, work in WORKS.items()
+    ],
+)
 def test_a_crash_at_any_point_loses_nothing_that_was_acknowledged(level, work, effort):
     for point in points(level, work):
         happened = crash_and_recover(level, work, point)
