@@ -6,11 +6,26 @@ old content, the new one or nothing (`begin`), but never anything else. Contents
 
 import hashlib
 import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
 def sum_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+@dataclass
+class _Move:
+    """A file that has one of two names, unless one of *successors* has taken the new one."""
+
+    old: str
+    new: str
+    total: str
+    successors: set[str] = field(default_factory=set)
+
+    def is_kept(self, found: dict[str, str]) -> bool:
+        at_new = found.get(self.new)
+        return self.total in (found.get(self.old), at_new) or at_new in self.successors
 
 
 class Ledger:
@@ -19,7 +34,7 @@ class Ledger:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._may: dict[str, set[str | None]] = {}
-        self._moves: list[tuple[str, str, str]] = []
+        self._moves: list[_Move] = []
         self._written: set[str] = set()
         self.promised = 0
 
@@ -31,17 +46,23 @@ class Ledger:
                 self._written.add(total)
 
     def begin_move(self, old: str, new: str, total: str) -> None:
-        """Note that a file is about to move: it must be at one of its names at any time."""
+        """Note that a file is about to move: it must be at one of its names at any time.
+
+        One that a crash has left at *new* may be replaced by it.
+        """
         self.begin(new, total)
         self.begin(old, None)
         with self._lock:
-            self._moves.append((old, new, total))
+            for each in self._moves:
+                if each.new == new:
+                    each.successors.add(total)
+            self._moves.append(_Move(old, new, total))
 
     def promise(self, path: str, total: str | None) -> None:
         """Note that a program was told that *path* has this content now."""
         with self._lock:
             self._may[path] = {total}
-            self._moves = [each for each in self._moves if path not in each[:2]]
+            self._moves = [each for each in self._moves if path not in (each.old, each.new)]
             self.promised += total is not None
 
     def check(self, found: dict[str, str]) -> None:
@@ -52,8 +73,8 @@ class Ledger:
             if found.get(path) not in allowed
         }
         assert not wrong, f"lost or torn: {wrong}"
-        for old, new, total in self._moves:
-            assert total in (found.get(old), found.get(new)), f"{old} is at neither name"
+        astray = [each for each in self._moves if not each.is_kept(found)]
+        assert not astray, f"at neither name: {astray}"
         others = {path: each for path, each in found.items() if path not in self._may}
         strange = {path for path, each in others.items() if each not in self._written}
         assert not strange, f"bytes that nobody wrote: {strange}"

@@ -106,8 +106,6 @@ class Lives:
 
 @pytest.mark.reliability
 def test_kill_9_at_random_moments_loses_nothing_that_was_closed(machine, gated, weed_gate, effort):
-    if not effort.is_long:
-        pytest.skip("20 seconds a kill behind a slow store: `scripts/test-long kills`")
     lives = Lives(machine, gated, weed_gate, effort.counts)
     try:
         work(lives, effort)
