@@ -330,6 +330,10 @@ class MountOptions:
     spool_min_free: int = field(default=GIB, metadata=_read_by(quantities.size))
     # None waits for as long as uploads make progress.
     drain_timeout: float | None = field(default=None, metadata=_read_by(quantities.seconds))
+    # None: a mount stays until it is left.
+    idle_exit: float | None = field(
+        default=None, metadata=_read_by(quantities.seconds_between(1, 30 * 86400))
+    )
     max_transfers: int = field(default=8, metadata=_read_by(quantities.count))
     # Up and down, bytes a second; 0 does not limit.
     bandwidth_limit: tuple[int, int] = field(default=(0, 0), metadata=_read_by(quantities.rates))

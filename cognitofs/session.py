@@ -21,7 +21,7 @@ from typing import NoReturn
 import pyfuse3
 import trio
 
-from cognitofs import controlserver, lastword, reach, runtime, where
+from cognitofs import controlserver, idling, lastword, reach, runtime, where
 from cognitofs.auth.account import Account, open_account
 from cognitofs.config import MountOptions, Profile
 from cognitofs.control import MountReport
@@ -33,6 +33,7 @@ from cognitofs.fs.rig import Promises, Rig
 from cognitofs.fuse import invalidation
 from cognitofs.fuse.operations import FuseOperations
 from cognitofs.mountface import Identity, RunningMount
+from cognitofs.mountpoint import unmount
 from cognitofs.mounts import open_state
 from cognitofs.reach import Plan, Reach
 from cognitofs.signinwatch import SignInWatch
@@ -303,6 +304,8 @@ async def _mounted(
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_announce, mount, face)
+            if mount.options.idle_exit is not None:
+                nursery.start_soon(_leave_when_unused, mount, filesystem, face)
             await pyfuse3.main(min_tasks=1, max_tasks=TASKS)
             ending.served()
             nursery.cancel_scope.cancel()
@@ -357,6 +360,14 @@ async def _announce(mount: _Mount, face: RunningMount) -> None:
     )
     mount.ready(report)
     _log.info("%s is mounted at %s.", mount.plan.s3_uri, mount.mountpoint)
+
+
+async def _leave_when_unused(mount: _Mount, filesystem: Filesystem, face: RunningMount) -> None:
+    assert mount.options.idle_exit is not None
+    leave = partial(trio.to_thread.run_sync, unmount, mount.mountpoint, abandon_on_cancel=True)
+    await idling.leave_when_unused(
+        filesystem, lambda: bool(face.files()), leave, mount.options.idle_exit
+    )
 
 
 def _widen_read_ahead(device: int) -> None:

@@ -97,6 +97,10 @@ def mount(
     max_transfers: Annotated[
         str | None, typer.Option(metavar="N", help="Uploads and downloads at a time: 8.")
     ] = None,
+    idle_exit: Annotated[
+        str | None,
+        typer.Option(metavar="SECONDS", help="Unmount when unused for so long, such as 30m."),
+    ] = None,
     bandwidth_limit: Annotated[
         str | None,
         typer.Option(metavar="UP:DOWN", help="Bytes a second, such as 5M:20M; 0 does not limit."),

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+import trio
+
 from cognitofs.errors import (
     Archived,
     BadHandle,
@@ -78,6 +80,17 @@ class Filesystem:
         self.handles = HandleTable()
         self.xattrs = ExtendedAttributes(rig, self.files, self._change, self._require_writable)
         self._mutations = Mutations(rig, self.files)
+        self._looked_at = float("-inf")
+
+    @property
+    def open_handles(self) -> int:
+        """How many files and directories are open."""
+        return len(self.handles)
+
+    @property
+    def used_at(self) -> float:
+        """When a name was last looked up, or anything opened or closed (trio's clock)."""
+        return max(self._looked_at, self.handles.used_at)
 
     def _inode(self, number: int) -> Inode:
         return self.rig.table.get(number)
@@ -97,6 +110,7 @@ class Filesystem:
         before it makes it.
         """
         directory = self._inode(parent)
+        self._looked_at = trio.current_time()
         check_key(directory.key + name, self.rig.promises.prefix_bytes)
         inode = await self.rig.namespace.lookup(directory, name)
         with self._referenced(inode):

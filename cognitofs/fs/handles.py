@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NewType
 
+import trio
+
 from cognitofs.errors import BadHandle
 from cognitofs.fs.openfile import OpenFile
 from cognitofs.fs.walk import Walk
@@ -101,17 +103,22 @@ def position(cookie: int) -> int:
 
 
 class HandleTable:
-    """All handles of one mount, by number."""
+    """All handles of one mount, by number. `used_at` is when one was last opened or closed."""
 
     def __init__(self) -> None:
+        self.used_at = float("-inf")
         self._handles: dict[int, FileHandle | DirectoryHandle] = {}
         self._last = 0
 
     def add(self, handle: FileHandle | DirectoryHandle) -> HandleId:
         """Give *handle* a number."""
         self._last += 1
+        self.used_at = trio.current_time()
         self._handles[self._last] = handle
         return HandleId(self._last)
+
+    def __len__(self) -> int:
+        return len(self._handles)
 
     def file(self, number: int) -> FileHandle:
         """Return a file's handle. Raises BadHandle."""
@@ -129,4 +136,5 @@ class HandleTable:
 
     def remove(self, number: int) -> FileHandle | DirectoryHandle | None:
         """Forget a number."""
+        self.used_at = trio.current_time()
         return self._handles.pop(number, None)

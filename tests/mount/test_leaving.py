@@ -203,3 +203,16 @@ def test_leaving_a_directory_that_is_in_use_is_refused_with_its_user(machine, we
     with subprocess.Popen(["sleep", "600"], cwd=mount.path) as sleeper:
         assert_refused(machine.run("umount", mount.path), 5, f"process {sleeper.pid}")
         sleeper.kill()
+
+
+def test_an_unused_mount_leaves_by_itself_and_one_in_use_does_not(machine, weed):
+    """Somebody who only stands in the directory has nothing open: the kernel tells."""
+    mount = machine.mount("--idle-exit", "1")
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, cwd=mount.path) as standing:
+        (mount.path / "f").write_bytes(b"bytes")
+        until(lambda: "cannot be left" in machine.log(), "the kernel's refusal")
+        assert mount_at(mount.path) is not None
+        standing.communicate()
+    mount.wait_gone()
+    assert mount_at(mount.path) is None
+    assert weed.get("f") == b"bytes"

@@ -54,3 +54,18 @@ def test_4_kib_in_64_mib_send_one_part_of_5_mib(machine, gated, weed_gate):
 @pytest.mark.reliability
 def test_4_kib_in_1_gib_send_one_part(machine, gated, weed_gate):
     check(overwrite(machine, gated, weed_gate, 1024 * MIB), 8 * MIB)
+
+
+def test_4_kib_appended_to_64_mib_send_one_part_and_fetch_no_more(machine, gated, weed_gate):
+    """The last part is sent anew with what is appended; S3 copies all before it."""
+    gated.client.put_object(Bucket=gated.name, Key=gated.root + "log", Body=noise(64 * MIB))
+    with machine.mounted("--part-size", "5M") as mount:
+        weed_gate.forget()
+        with (mount.path / "log").open("ab") as file:
+            file.write(noise(4096, 2))
+        parts = [request.sent for request in weed_gate.requests("UploadPart", "PutObject")]
+        fetched = sum(request.received for request in weed_gate.requests("GetObject"))
+    assert 1 <= len(parts) <= 2
+    assert sum(parts) <= 2 * 5 * MIB + 4096
+    assert fetched <= sum(parts)
+    assert gated.get("log") == noise(64 * MIB) + noise(4096, 2)

@@ -46,6 +46,7 @@ MAY_IMPORT = {
     "reach": {"auth.account", "config", "levels", "preflight", "servertrials", "store", "where"},
     "mountface": {"control", "fs"},
     "ending": set(),
+    "idling": set(),
     "doctor": {
         "auth",
         "config",
