@@ -24,6 +24,7 @@ from cognitofs.cli.options import (
     absolute,
 )
 from cognitofs.cli.output import complain, say
+from cognitofs.cli.places import places
 from cognitofs.cli.prompters import LinesPrompter, TerminalPrompter, is_terminal
 from cognitofs.config import require_sign_in
 from cognitofs.configfile import write_profile
@@ -269,8 +270,8 @@ def _with_dialogue(
 
 def _show(found: Account) -> None:
     say(f"Signed in as {found.who} ({found.identity_id}).")
-    if found.profile.bucket:
-        say(f"Your files are at {found.s3_uri}")
+    for place in places(found):
+        say(f"Your files are at {place}")
     if not found.is_guest:
         say("The sign-in is renewed by itself until Cognito or `cognitofs logout` ends it.")
     option = "" if found.profile.name == "default" else f" --profile {found.profile.name}"

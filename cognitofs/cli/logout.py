@@ -5,6 +5,7 @@ Owns what may be removed: cached data and empty state, never a file that S3 does
 
 import os
 import shutil
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -88,4 +89,6 @@ def _purged(settings: Settings) -> int:
             continue
         shutil.rmtree(directory, ignore_errors=True)
         removed += 1
+    with suppress(OSError):  # there are other prefixes' caches in it, or none was ever made
+        cache.rmdir()
     return removed

@@ -18,6 +18,7 @@ from cognitofs.cli.options import (
     absolute,
 )
 from cognitofs.cli.output import complain, say
+from cognitofs.cli.places import places
 from cognitofs.config import Profile
 from cognitofs.errors import AuthUnavailable
 from cognitofs.settings import Settings, load_settings
@@ -55,7 +56,7 @@ def _show_account(found: Account, role: str) -> None:
     lines = {
         "sub": found.sub,
         "role": role,
-        "files": found.s3_uri if found.profile.bucket else "",
+        "files": f"\n{'':15}".join(places(found)),
         "signed in": _time(found.tokens.signed_in_at) if found.tokens else "",
         "keys until": f"{_time(found.expires_at)}, renewed by themselves"
         if found.expires_at
@@ -81,6 +82,7 @@ def _show_json(found: Account, role: str) -> None:
         "role": role,
         "root": found.root,
         "s3_uri": found.s3_uri if found.profile.bucket else "",
+        "s3_uris": places(found),
         "keys_expire_at": _time(found.expires_at),
         "checked": True,
     }
@@ -111,6 +113,7 @@ def _document(profile: Profile, tokens: TokenSet | None) -> dict[str, object]:
         "bucket": profile.bucket,
         "root": None,
         "s3_uri": "",
+        "s3_uris": (),
         "signed_in_at": _time(tokens.signed_in_at) if tokens else None,
         "keys_expire_at": None,
         "sign_in_ends_at": _time(ends),
