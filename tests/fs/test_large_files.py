@@ -13,6 +13,7 @@ from cognitofs.errors import (
     NoSuchUpload,
     OnlyInUpload,
     PreconditionFailed,
+    SpoolDamaged,
     SpoolFull,
     Stale,
     Unreachable,
@@ -142,6 +143,25 @@ async def test_a_writer_gets_the_space_of_another_file_that_is_still_open(bucket
         await m.close(first)
     assert bucket.data("a") == DATA[:60]
     assert bucket.data("b") == b"b" * 15
+
+
+async def test_bytes_stay_here_as_long_as_the_journal_does_not_say_that_s3_alone_has_them(
+    bucket, store, tmp_path, monkeypatch
+):
+    async with mounted(store, tmp_path, spool_size=SPOOL) as m:
+        handle, file = await _written(m, data=DATA[:60])
+        await until(lambda: len(file.content.multipart.sent) == 3)
+
+        async def fails(*_):
+            raise SpoolDamaged("The journal could not be written.")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(m.fs.rig.journal, "give_up", fails)
+            with pytest.raises(SpoolDamaged):
+                await m.fs.write(handle, 60, b"12345")
+        assert await m.fs.read(handle, 0, 60) == DATA[:60]
+        await m.close(handle)
+    assert bucket.data("f") == DATA[:60]
 
 
 async def test_a_crash_before_the_close_publishes_nothing_and_says_what_is_missing(
