@@ -56,6 +56,11 @@ The status document, `cognitofs status --json`:
                                   the first 100 that are pending, failed or in conflict
       "conflicts": [{"path": "a/b.txt", "copy": "a/b (conflicted copy ...).txt", "when": ISO 8601}]
                                   the last 20 that this mount settled by a copy, oldest first
+      "refused_deletions": [{"path": "a/b.txt", "error": "A sentence.", "when": ISO 8601}]
+                                  the last 20 that S3 refused later; the names show again
+      "transfers": 16,            requests with content that may run at once now
+      "most_transfers": 16,       and when S3 does not ask to slow down
+      "slowed_at": ""             when it last did (ISO 8601), "" for never
     }]}
 """
 
@@ -126,6 +131,16 @@ class ConflictStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusedDeletion:
+    """A deletion that was acknowledged here and that S3 refused: the name shows again."""
+
+    path: str = ""
+    error: str = ""
+    # ISO 8601.
+    when: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class MountStatus:
     """One element of "mounts"; the module's docstring gives each field's meaning.
 
@@ -161,6 +176,10 @@ class MountStatus:
     hidden: tuple[str, ...] = ()
     files: tuple[FileStatus, ...] = ()
     conflicts: tuple[ConflictStatus, ...] = ()
+    refused_deletions: tuple[RefusedDeletion, ...] = ()
+    transfers: int = 0
+    most_transfers: int = 0
+    slowed_at: str = ""
 
     @property
     def needs_person(self) -> bool:
@@ -244,6 +263,10 @@ def mount_status(document: Mapping[str, object]) -> MountStatus:
         files=tuple(file_status(each) for each in _dicts(document, "files")),
         conflicts=tuple(
             ConflictStatus(**_known(ConflictStatus, each)) for each in _dicts(document, "conflicts")
+        ),
+        refused_deletions=tuple(
+            RefusedDeletion(**_known(RefusedDeletion, each))
+            for each in _dicts(document, "refused_deletions")
         ),
         notices=_texts(notices),
         hidden=_texts(document.get("hidden")),

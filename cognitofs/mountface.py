@@ -18,6 +18,7 @@ from cognitofs.control import (
     DrainProgress,
     FileStatus,
     MountStatus,
+    RefusedDeletion,
     State,
 )
 from cognitofs.errors import LoginRequired, MountpointBusy, SignInError
@@ -74,6 +75,18 @@ class SignInTimes(Protocol):
         ...
 
 
+class Pace(Protocol):
+    """How many transfers S3 takes at once."""
+
+    most: int
+    slowed_at: float
+
+    @property
+    def width(self) -> int:
+        """How many may run now."""
+        ...
+
+
 class RunningMount:
     """The mount as its control socket shows it."""
 
@@ -84,6 +97,8 @@ class RunningMount:
         recovered: Recovered,
         times: SignInTimes,
         notices: tuple[str, ...],
+        *,
+        pace: Pace,
     ) -> None:
         self.is_mounted = True
         self.last_drain = trio.CancelScope()
@@ -92,6 +107,7 @@ class RunningMount:
         self._missing = {lost.seal.id: lost for lost in recovered.missing}
         self._times = times
         self._notices = notices
+        self._pace = pace
 
     def status(self) -> MountStatus:
         """Return the state of the moment."""
@@ -129,7 +145,15 @@ class RunningMount:
             hidden=self._filesystem.rig.directories.hidden.first,
             files=tuple(files[:MOST_FILES]),
             conflicts=tuple(map(_settled, self._filesystem.rig.conflicts.all())),
+            refused_deletions=self._refused_deletions(),
+            transfers=self._pace.width,
+            most_transfers=self._pace.most,
+            slowed_at=_iso(self._pace.slowed_at) if self._pace.slowed_at else "",
         )
+
+    def _refused_deletions(self) -> tuple[RefusedDeletion, ...]:
+        refusals = self._filesystem.rig.deletions.refusals
+        return tuple(RefusedDeletion(r.key, str(r.error), _iso(r.at)) for r in refusals)
 
     async def drain(self, progress: Callable[[DrainProgress], Awaitable[None]]) -> None:
         """Wait until nothing is left that can be sent; the last progress says what remains."""
@@ -213,8 +237,11 @@ class RunningMount:
 
 
 def _settled(conflict: Conflict) -> ConflictStatus:
-    at = datetime.datetime.fromtimestamp(conflict.at, datetime.UTC)
-    return ConflictStatus(conflict.key, conflict.copy, at.isoformat(timespec="seconds"))
+    return ConflictStatus(conflict.key, conflict.copy, _iso(conflict.at))
+
+
+def _iso(at: float) -> str:
+    return datetime.datetime.fromtimestamp(at, datetime.UTC).isoformat(timespec="seconds")
 
 
 def _is_unsent(file: OpenFile) -> bool:

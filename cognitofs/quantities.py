@@ -1,7 +1,7 @@
 """Readings: what a person writes for a size, a time, a mode, a yes or no, as the value meant.
 
 Owns the notation of options, whether they come from TOML (already typed), the environment or a
-flag (text). Does not know which option it reads: the caller names it in its message.
+flag (text), and how a size is shown. Does not know which option it reads: the caller names it.
 
 INVARIANT: a reading returns the value or raises `ValueError` with words that finish the sentence
 "`option` must be ...".
@@ -81,6 +81,17 @@ def size_text(number: int) -> str:
         if number >= unit and number % unit == 0:
             return f"{number // unit}{name}"
     return str(number)
+
+
+def about(number: float) -> str:
+    """Return *number* bytes for a person, in powers of 1000 as S3's own console writes them."""
+    if number < 1000:
+        return f"{number:.0f} B"
+    for unit in ("kB", "MB", "GB", "TB"):
+        number /= 1000
+        if number < 1000 or unit == "TB":
+            break
+    return f"{number:.1f} {unit}"
 
 
 def seconds(value: object) -> float:

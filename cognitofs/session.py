@@ -44,6 +44,7 @@ from cognitofs.spool.reserve import Reserve
 from cognitofs.spool.space import Space
 from cognitofs.spool.spoolfile import SpoolDirectory
 from cognitofs.state import Binding, Note, StateDirectory, cache_directory
+from cognitofs.store.s3 import S3Store
 from cognitofs.transfer.deletions import Deletions
 from cognitofs.transfer.parts import Ladder
 from cognitofs.transfer.readahead import Reader
@@ -149,7 +150,7 @@ async def _serve(mount: _Mount) -> int:
         nursery.start_soon(watch.run, rig.uploader.nudge)
         recovered = await recover(rig, filesystem.files)
         notices = (*found.notices, *mount.state.notices, *recovered.sentences())
-        face = _face(mount, filesystem, recovered, watch, notices)
+        face = _face(mount, filesystem, recovered, watch, notices, own=own)
         socket = _socket_path(mount)
         nursery.start_soon(controlserver.serve, controlserver.listen(socket), socket, face)
         ending = Ending(face.last_drain, mount.options.drain_timeout)
@@ -271,6 +272,8 @@ def _face(
     recovered: Recovered,
     watch: SignInWatch,
     notices: tuple[str, ...],
+    *,
+    own: S3Store,
 ) -> RunningMount:
     identity = Identity(
         mountpoint=str(mount.mountpoint),
@@ -281,7 +284,7 @@ def _face(
         s3_uri=mount.plan.s3_uri,
         state_directory=str(mount.state.files.path),
     )
-    return RunningMount(filesystem, identity, recovered, watch, notices)
+    return RunningMount(filesystem, identity, recovered, watch, notices, pace=own.transfers)
 
 
 def _socket_path(mount: _Mount) -> Path:

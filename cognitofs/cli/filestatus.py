@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from cognitofs.cli.output import size_text
 from cognitofs.control import FileStatus, MountStatus, State
 from cognitofs.kept import files_at
+from cognitofs.quantities import about
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def state_text(file: FileStatus, waiting_for: str) -> str:
         text += f" for the {'sign-in' if waiting_for == 'auth' else 'network'}"
     if file.size:
         part = f"{100 * min(file.sent, file.size) // file.size} % of " if file.sent else ""
-        text += f", {part}{size_text(file.size)}"
+        text += f", {part}{about(file.size)}"
     return text + (f": {file.error}" if file.error else "")
 
 

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from cognitofs.control import DrainProgress
+from cognitofs.quantities import about
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -43,21 +44,10 @@ def plain(text: str) -> str:
     )
 
 
-def size_text(number: float) -> str:
-    """Return *number* bytes for a person, in powers of 1000 as S3's own console writes them."""
-    if number < 1000:
-        return f"{number:.0f} B"
-    for unit in ("kB", "MB", "GB", "TB"):
-        number /= 1000
-        if number < 1000 or unit == "TB":
-            break
-    return f"{number:.1f} {unit}"
-
-
 def files_text(count: int, size: int | None = None) -> str:
     """Return "1 file" or "2 files (3.0 MB)"."""
     files = f"{count} file" + ("" if count == 1 else "s")
-    return files if size is None else f"{files} ({size_text(size)})"
+    return files if size is None else f"{files} ({about(size)})"
 
 
 def left_text(progress: DrainProgress) -> str:

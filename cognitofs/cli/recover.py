@@ -20,10 +20,11 @@ from cognitofs.cli.options import (
     StateDirOption,
     state_base,
 )
-from cognitofs.cli.output import DrainDisplay, complain, files_text, say, size_text
+from cognitofs.cli.output import DrainDisplay, complain, files_text, say
 from cognitofs.errors import CognitoFSError, ConfigError
 from cognitofs.export import SUMS, export
 from cognitofs.kept import Kept, discard, kept_files, retry_later
+from cognitofs.quantities import about
 
 _SHORT = 8
 """Digits of an id that are shown; any beginning that only one file has names it."""
@@ -140,7 +141,7 @@ def export_(
             complain(str(exc))
             failed += 1
         else:
-            say(f"{done.sha256[:16]:16}  {size_text(each.file.size):>9}  {done.path}")
+            say(f"{done.sha256[:16]:16}  {about(each.file.size):>9}  {done.path}")
     say(f"{files_text(len(chosen) - failed)} copied and compared; sums in {place / SUMS}.")
     raise typer.Exit(Exit.DATA_PENDING if failed else Exit.OK)
 
@@ -166,7 +167,7 @@ def discard_(
     chosen = _chosen(state_base(profile, config, state_dir), which, every=every)
     for each in chosen:
         after = "S3's older version stays" if each.file.etag else "there is no other copy"
-        complain(f"to be lost: {each.file.path!r}, {size_text(each.file.size)}; {after}")
+        complain(f"to be lost: {each.file.path!r}, {about(each.file.size)}; {after}")
     if chosen and not yes:
         _ask(chosen)
     discard(chosen)
@@ -222,7 +223,7 @@ def _document(kept: Kept) -> dict[str, object]:
 
 def _line(kept: Kept) -> str:
     why = f": {kept.file.error}" if kept.file.error else ""
-    size = size_text(kept.file.size)
+    size = about(kept.file.size)
     return f"{kept.file.id[:_SHORT]}  {kept.file.state:9}  {size:>9}  {_path(kept)!r}{why}"
 
 

@@ -20,11 +20,12 @@ from cognitofs.cli.options import (
     StateDirOption,
     state_base,
 )
-from cognitofs.cli.output import files_text, say, size_text
+from cognitofs.cli.output import files_text, say
 from cognitofs.cli.watching import Shown, awaited, watched
 from cognitofs.control import FileStatus, MountStatus, State, status_document
 from cognitofs.mountpoint import plain_path
 from cognitofs.mounts import known_mounts
+from cognitofs.quantities import about
 
 _HIDDEN_SHOWN = 3
 
@@ -136,7 +137,7 @@ def lines(mount: MountStatus) -> Iterator[str]:
     yield f"    {mount.s3_uri} as {mount.username or 'profile ' + mount.profile}{identity}{process}"
     if mount.pending_files:
         yield f"    to send: {files_text(mount.pending_files, mount.pending_bytes)}" + (
-            f", {size_text(mount.uploading_bytes)} on the way" if mount.uploading_bytes else ""
+            f", {about(mount.uploading_bytes)} on the way" if mount.uploading_bytes else ""
         )
     if mount.sign_in_warning:
         yield f"    {mount.sign_in_warning}"
@@ -152,8 +153,20 @@ def lines(mount: MountStatus) -> Iterator[str]:
     elif not mount.mounted:
         yield "    unmounted; the process ends when everything is sent"
     yield from (f"    {_file_line(file)}" for file in mount.files)
+    yield from (f"    {event}" for event in _events(mount))
+
+
+def _events(mount: MountStatus) -> Iterator[str]:
+    """Yield what happened without a program hearing of it."""
+    if mount.transfers < mount.most_transfers:
+        yield (
+            f"S3 asked to slow down at {mount.slowed_at}: {mount.transfers} of"
+            f" {mount.most_transfers} transfers at once for now"
+        )
+    for gone in mount.refused_deletions:
+        yield f"{gone.when}  {gone.path!r} could not be removed and shows again: {gone.error}"
     for each in mount.conflicts:
-        yield f"    {each.when}  {each.path!r} was changed elsewhere too; yours is {each.copy!r}"
+        yield f"{each.when}  {each.path!r} was changed elsewhere too; yours is {each.copy!r}"
 
 
 def _hidden_line(mount: MountStatus) -> str:
@@ -164,6 +177,6 @@ def _hidden_line(mount: MountStatus) -> str:
 
 
 def _file_line(file: FileStatus) -> str:
-    sent = f"{size_text(file.sent)} of " if file.sent else ""
+    sent = f"{about(file.sent)} of " if file.sent else ""
     error = f": {file.error}" if file.error else ""
-    return f"{file.state:9}  {file.path!r:.200}  {sent}{size_text(file.size)}{error}"
+    return f"{file.state:9}  {file.path!r:.200}  {sent}{about(file.size)}{error}"

@@ -17,9 +17,10 @@ from cognitofs.cli.options import (
     StateDirOption,
     state_base,
 )
-from cognitofs.cli.output import say, size_text
+from cognitofs.cli.output import say
 from cognitofs.control import State
 from cognitofs.kept import Kept, file_at
+from cognitofs.quantities import about
 
 _ALWAYS = "`cognitofs recover export DIR {id}` copies your version out, `discard` gives it up."
 _REMEDIES: dict[str, str] = {
@@ -68,7 +69,7 @@ def lines(found: Kept) -> Iterator[str]:
     if file.state == State.CLEAN:
         yield f"{where!r}: nothing of it is unsent."
     else:
-        yield f"{where!r}: {file.state}, {size_text(file.sent)} of {size_text(file.size)} sent"
+        yield f"{where!r}: {file.state}, {about(file.sent)} of {about(file.size)} sent"
     if file.error:
         yield f"    cause: {file.error}"
     if file.attempts:

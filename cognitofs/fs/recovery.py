@@ -8,7 +8,7 @@ import gc
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from cognitofs.errors import CognitoFSError, NotFound, SignInError, Transient
@@ -16,6 +16,7 @@ from cognitofs.fs.files import Files
 from cognitofs.fs.renamerecovery import clear_away, end_renames
 from cognitofs.fs.rig import Rig
 from cognitofs.parallel import run_all
+from cognitofs.quantities import about
 from cognitofs.spool.extents import ExtentMap
 from cognitofs.spool.journal import OpenUpload, PendingFile
 from cognitofs.spool.seal import Seal
@@ -41,17 +42,24 @@ class Recovered:
     bytes: int = 0
     lost_found: int = 0
     missing: tuple[PendingFile, ...] = ()
+    renames: int = 0
+    deletions: int = 0
 
     def sentences(self) -> tuple[str, ...]:
         """Return what the person should know of it."""
         said = []
         if self.files:
-            size = f"({self.bytes:,} bytes) of an earlier mount"
+            files, are = ("file", "is") if self.files == 1 else ("files", "are")
             said.append(
-                f"1 file {size} is being sent."
-                if self.files == 1
-                else f"{self.files} files {size} are being sent."
+                f"{self.files:,} {files} ({about(self.bytes)}) of the last session"
+                f" {are} still being uploaded."
             )
+        if self.renames:
+            were = "rename was" if self.renames == 1 else "renames were"
+            said.append(f"{self.renames:,} {were} begun in the last session and brought to an end.")
+        if self.deletions:
+            are = "object is" if self.deletions == 1 else "objects are"
+            said.append(f"{self.deletions:,} {are} still to be deleted on S3 for the last session.")
         if self.lost_found:
             said.append(
                 f"{_files(self.lost_found)} never closed before the last mount ended;"
@@ -72,10 +80,11 @@ def _files(count: int) -> str:
 
 async def recover(rig: Rig, files: Files) -> Recovered:
     """Bring back everything the journal names. The uploader must be running."""
-    await end_renames(rig)
+    renames = await end_renames(rig)
     await clear_away(rig)
     with _without_collection():
-        return await _take_back(rig, files)
+        found = await _take_back(rig, files)
+    return replace(found, renames=renames, deletions=len(rig.deletions.pending))
 
 
 @contextmanager

@@ -24,14 +24,16 @@ PATIENCE = 10.0
 _log = logging.getLogger(__name__)
 
 
-async def end_renames(rig: Rig) -> None:
-    """Bring every rename of the journal to an end."""
-    for rename in rig.intents.renames():
+async def end_renames(rig: Rig) -> int:
+    """Bring every rename of the journal to an end; return how many there were."""
+    renames = rig.intents.renames()
+    for rename in renames:
         copies = Copies(rig.store, rename, rig.promises.stall_timeout)
         if await complete(copies):
             await _forward(rig, copies)
         else:
             await rig.intents.end_rename(rename, copies.leftovers())
+    return len(renames)
 
 
 async def clear_away(rig: Rig) -> None:

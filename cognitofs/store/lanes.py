@@ -7,6 +7,7 @@ decrease, as TCP does: RFC 5681, section 3.1).
 """
 
 import logging
+import time
 from collections.abc import Callable
 from itertools import count
 from random import Random
@@ -36,6 +37,8 @@ class Lane:
         self.most = most
         self.limiter = trio.CapacityLimiter(most)
         self._answers = 0
+        self.slowed_at = 0.0
+        """Seconds since the epoch when S3 last made it narrower; 0: never."""
         self._halved_at = float("-inf")
 
     @property
@@ -56,6 +59,7 @@ class Lane:
         if now - self._halved_at < HALVING_SECONDS:
             return
         self._halved_at, self._answers = now, 0
+        self.slowed_at = time.time()
         if self.width == self.most:
             _log.warning("S3 asks to slow down: fewer requests are sent at once for a while.")
         self.limiter.total_tokens = max(1, self.width // 2)

@@ -31,7 +31,7 @@ from cognitofs.store.interface import (
     Version,
 )
 from cognitofs.store.keys import KeySource
-from cognitofs.store.lanes import Lanes
+from cognitofs.store.lanes import Lane, Lanes
 from cognitofs.store.requests import may_stand_in_xml
 from cognitofs.store.storage import NOTHING_ASKED, StorageOptions
 from cognitofs.store.wire import Wire
@@ -117,6 +117,11 @@ class S3Store:
         other = copy.copy(self)
         other._blocking = self._blocking.beside(prefix)
         return other
+
+    @property
+    def transfers(self) -> Lane:
+        """How many requests with content run at once, by S3's own wish at the moment."""
+        return self._lanes.transfers
 
     def close(self) -> None:
         """Close idle connections."""

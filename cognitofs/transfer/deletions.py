@@ -9,8 +9,11 @@ INVARIANT: nothing is stored under a key before its deletion is over: `settle` w
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import trio
 
@@ -35,8 +38,22 @@ LINGER = 0.2
 PAUSE = 5.0
 """Seconds between tries while S3 cannot be reached."""
 
+MOST_REFUSALS = 20
+"""Refusals that are remembered for `status`."""
+
+_T = TypeVar("_T")
 _PASSING = (Transient, SignInError, ConditionalConflict)
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A deletion that S3 refused after it was acknowledged here."""
+
+    key: str
+    error: CognitoFSError
+    at: float
+    """Seconds since the epoch."""
 
 
 class Deletions:
@@ -48,6 +65,7 @@ class Deletions:
         self._doomed: dict[str, Doomed] = {}
         self._trees: set[str] = set()
         self._refused: dict[str, CognitoFSError] = {}
+        self._refusals: dict[str, Refusal] = {}
         self._trouble: CognitoFSError | None = None
         self._tries = 0
         self._is_hurried = False
@@ -82,6 +100,11 @@ class Deletions:
         """What the last try met, None when all was well."""
         return self._trouble
 
+    @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        """The last ones that S3 refused, oldest first; those that went later are none any more."""
+        return tuple(self._refusals.values())
+
     def hides(self, key: str, etag: ETag) -> bool:
         """Tell whether that version of an object is about to go."""
         found = self._doomed.get(key)
@@ -94,6 +117,8 @@ class Deletions:
     async def add(self, doomed: Iterable[Doomed], *, forgets: Iterable[str] = ()) -> None:
         """Journal deletions, with the end of those rows of files, and queue them."""
         merged = [self._merged(each) for each in doomed]
+        for each in merged:
+            self._refusals.pop(each.key, None)
         await self._intents.doom(merged, forgets=forgets)
         self.resume(merged)
 
@@ -227,9 +252,9 @@ class Deletions:
             self._say_kept(doomed)
         elif failure is not None:
             _log.error("%r could not be removed and shows again: %s", doomed.key, failure)
-            self._refused[doomed.key] = failure
-            while len(self._refused) > BATCH:
-                del self._refused[next(iter(self._refused))]
+            _remember(self._refused, doomed.key, failure, BATCH)
+            refusal = Refusal(doomed.key, failure, time.time())
+            _remember(self._refusals, doomed.key, refusal, MOST_REFUSALS)
         return False
 
     def _say_kept(self, doomed: Doomed) -> None:
@@ -244,3 +269,11 @@ class Deletions:
         for each in gone:
             if self._doomed.get(each.key) is each:
                 del self._doomed[each.key]
+
+
+def _remember(last: dict[str, _T], key: str, value: _T, most: int) -> None:
+    """Put *value* at the end of *last*, which keeps the newest *most*."""
+    last.pop(key, None)
+    last[key] = value
+    while len(last) > most:
+        del last[next(iter(last))]

@@ -7,13 +7,14 @@ from cognitofs.control import FileStatus
 from cognitofs.errors import AccessDenied, NoSuchEntry, UnsentFiles
 from cognitofs.fs.recovery import Recovered
 from cognitofs.mountface import Identity, RunningMount
+from cognitofs.store.lanes import Lane
 
 DENIED = AccessDenied("The role may not write.")
 IDENTITY = Identity("/mnt", 1, "default", "ada", "", "s3://bucket/", "/state")
 
 
 def face_of(m):
-    return RunningMount(m.fs, IDENTITY, m.recovered, None, ())
+    return RunningMount(m.fs, IDENTITY, m.recovered, None, (), pace=Lane(8))
 
 
 async def refused(store, m, name, data):

@@ -195,8 +195,14 @@ async def test_a_refused_deletion_is_told_once_by_fsync_of_the_directory(
             await sync_directory(m)
         await sync_directory(m)
         assert sorted(await m.listdir()) == ["a", "b"]
+        refusals = m.fs.rig.deletions.refusals
+        assert [(each.key, each.error) for each in refusals] == [("a", DENIED), ("b", DENIED)]
         assert await m.read_file("a") == b"data"
-    assert bucket.keys == ("a", "b")
+        store.heal()
+        await m.fs.unlink(ROOT, "b")
+        await m.drain()
+        assert [each.key for each in m.fs.rig.deletions.refusals] == ["a"]
+    assert bucket.keys == ("a",)
 
 
 def lines_about(caplog, key):
@@ -225,3 +231,19 @@ async def test_the_log_says_each_trouble_once_and_that_it_is_over(
     assert auth == ("WARNING", "'f' waits (sign-in): The sign-in has ended.")
     assert refused == ("ERROR", "'f' is kept here (failed): The role may not write there.")
     assert over == ("INFO", "'f' is on S3 now, after 6 tries.")
+
+
+async def test_the_next_mount_says_what_the_last_session_left(store, tmp_path, quick_clock):
+    async with mounted(store, tmp_path, sync="local") as m:
+        await m.store_file("old", b"data")
+        await m.drain()
+        for operation in ("put", "begin_upload", "delete", "delete_many"):
+            store.fail(operation, Unreachable("There is no network."), times=-1)
+        await m.fs.unlink(ROOT, "old")
+        for name in ("a", "b"):
+            await m.store_file(name, b"x" * 600)
+    async with mounted(store, tmp_path, sync="local") as m:
+        assert m.recovered.sentences() == (
+            "2 files (1.2 kB) of the last session are still being uploaded.",
+            "1 object is still to be deleted on S3 for the last session.",
+        )

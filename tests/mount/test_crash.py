@@ -6,6 +6,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from cognitofs.quantities import about
 from tests.mount.gate import is_commit
 from tests.mount.mounted import MIB, is_fuse_usable, noise, until
 
@@ -36,8 +37,8 @@ def test_closed_files_that_s3_did_not_get_are_sent_by_the_next_mount(machine, ga
     weed_gate.open()
 
     mount = machine.mount()  # heals the dead mountpoint, too
-    total = f"{sum(map(len, files.values())):,}"
-    assert f"4 files ({total} bytes) of an earlier mount are being sent." in mount.said
+    total = sum(map(len, files.values()))
+    assert f"4 files ({about(total)}) of the last session are still being uploaded." in mount.said
     assert {name: (mount.path / name).read_bytes() for name in files} == files
     done = machine.run("sync", mount.path)
     assert done.returncode == 0, done.stderr
@@ -103,7 +104,7 @@ def test_a_crash_in_the_middle_of_recovery_changes_nothing(machine, gated, weed_
     for _ in range(2):
         mount.kill()
         mount = machine.mount("--sync", "fsync")
-        assert "1 file (1,000 bytes) of an earlier mount is being sent." in mount.said
+        assert "1 file (1.0 kB) of the last session is still being uploaded." in mount.said
     weed_gate.release()
     mount.leave()
     mount.wait_gone()

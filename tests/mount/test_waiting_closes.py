@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from cognitofs.mounttable import mount_at
+from cognitofs.quantities import about
 from tests.mount.gate import is_commit
 from tests.mount.mounted import PATIENCE, is_fuse_usable, noise, until
 
@@ -66,7 +67,8 @@ def come_back(gate):
 
 def check_next_mount_sends(machine, bucket, name="f", data=DATA):
     with machine.mounted() as mount:
-        assert f"1 file ({len(data):,} bytes) of an earlier mount is being sent." in mount.said
+        said = f"1 file ({about(len(data))}) of the last session is still being uploaded."
+        assert said in mount.said
         assert (mount.path / name).read_bytes() == data
     assert bucket.get(name) == data
     assert machine.status() == []

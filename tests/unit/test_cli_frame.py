@@ -10,8 +10,9 @@ import pytest
 from cognitofs import __version__, errors
 from cognitofs.cli.exits import Exit, exit_code
 from cognitofs.cli.mount import report_lines
-from cognitofs.cli.output import DrainDisplay, plain, size_text
+from cognitofs.cli.output import DrainDisplay, plain
 from cognitofs.control import DrainProgress, MountReport
+from cognitofs.quantities import about
 
 
 def command(*arguments, home, **environ):
@@ -131,7 +132,7 @@ def test_a_broken_configuration_hides_no_mount(tmp_path):
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2_500_000, "2.5 MB"), (10**16, "10000.0 TB")],
 )
 def test_sizes_are_written_for_people(number, text):
-    assert size_text(number) == text
+    assert about(number) == text
 
 
 def test_a_file_name_cannot_steer_the_terminal():

@@ -17,6 +17,7 @@ from cognitofs.control import (
     DrainProgress,
     FileStatus,
     MountStatus,
+    RefusedDeletion,
     decode,
     encode,
     error_document,
@@ -41,6 +42,7 @@ STATUS = MountStatus(
     pending_files=1,
     files=(FileStatus("a\nb", "sealed", 10, 3, ""),),
     notices=("One.",),
+    refused_deletions=(RefusedDeletion("a\nb", "Why.", "2026-01-31T12:00:00+00:00"),),
     conflicts=(ConflictStatus("a\nb", "a\nb (conflicted copy ...)", "2026-01-31T12:00:00+00:00"),),
 )
 STEPS = (DrainProgress(2, 20), DrainProgress(1, 10), DrainProgress(0, 0, state="clean"))
@@ -257,6 +259,7 @@ def test_a_newer_mount_is_understood_as_far_as_we_know_it():
     found = mount_status(document)
     assert (found.mountpoint, found.pid, found.state) == (STATUS.mountpoint, 0, "levitating")
     assert (found.files, found.conflicts) == (STATUS.files, STATUS.conflicts)
+    assert found.refused_deletions == STATUS.refused_deletions
     assert mount_status({}) == MountStatus()
 
 
@@ -266,11 +269,13 @@ def test_the_status_document_has_the_promised_fields():
     promised += " pending_bytes uploading_bytes failed_files conflict_files keys_expire last_error"
     promised += " sign_in_ends sign_in_warning"
     promised += " sync version files mounted waiting_for state_directory notices conflicts"
+    promised += " refused_deletions transfers most_transfers slowed_at"
     promised += " renaming rename_done rename_total hidden_keys hidden"
     assert set(found) == set(promised.split())
     of_a_file = "path state size sent error id attempts etag is_whole"
     assert set(found["files"][0]) == set(of_a_file.split())
     assert set(found["conflicts"][0]) == {"path", "copy", "when"}
+    assert set(found["refused_deletions"][0]) == {"path", "error", "when"}
 
 
 def test_errors_keep_their_class_across_the_socket():

@@ -9,7 +9,7 @@ import pytest
 from cognitofs.cli import watching
 from cognitofs.cli.filestatus import PathStatus, state_text
 from cognitofs.cli.status import MountsStatus, lines
-from cognitofs.control import FileStatus, MountStatus
+from cognitofs.control import FileStatus, MountStatus, RefusedDeletion
 from cognitofs.errors import Stalled
 
 
@@ -99,3 +99,19 @@ def test_a_person_reads_which_keys_are_hidden():
     mount = MountStatus("/m", hidden_keys=4, hidden=("x//", "y/.", "a", "b"))
     told = "\n".join(lines(mount))
     assert "hidden: 4 keys that cannot be shown as a file: 'x//', 'y/.', 'a', ..." in told
+
+
+def test_a_person_reads_that_s3_asked_to_slow_down_and_until_when_it_matters():
+    slowed = MountStatus(
+        "/m", transfers=4, most_transfers=16, slowed_at="2026-01-31T12:00:00+00:00"
+    )
+    told = "\n".join(lines(slowed))
+    assert "slow down at 2026-01-31T12:00:00+00:00: 4 of 16 transfers at once" in told
+    over = MountStatus("/m", transfers=16, most_transfers=16, slowed_at=slowed.slowed_at)
+    assert "slow down" not in "\n".join(lines(over))
+
+
+def test_a_person_reads_which_names_s3_did_not_let_go():
+    refusal = RefusedDeletion("a", "The role may not delete.", "2026-01-31T12:00:00+00:00")
+    told = "\n".join(lines(MountStatus("/m", refused_deletions=(refusal,))))
+    assert "'a' could not be removed and shows again: The role may not delete." in told
