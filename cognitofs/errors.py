@@ -37,6 +37,7 @@
     |   |-- SpoolFull            no room for more unsent bytes
     |   |-- TooManyOpen          no descriptor is left for another file
     |   |-- SpoolDamaged         read, write or sync of local state failed
+    |   |   `-- JournalDamaged   the journal cannot be read
     |   |-- JournalTooNew        written by a newer cognitofs; left unharmed
     |   `-- UnsentFiles          what was asked would lose files that S3 does not have
     |-- Stalled                  a wait made no progress within its deadline
@@ -253,6 +254,10 @@ class OnlyInUpload(SpoolError):
 
 class BytesLost(SpoolError):
     """Bytes that were only in a multipart upload are gone with it."""
+
+
+class JournalDamaged(SpoolDamaged):
+    """The journal cannot be read; a mount makes a new one."""
 
 
 class JournalTooNew(SpoolError):

@@ -175,6 +175,7 @@ def _journalled(mount: MountStatus) -> list[FileStatus]:
 def _opened(files: StateFiles) -> "Iterator[Journal]":
     """Open the journal of a mount that does not run, under its lock. Raises MountpointBusy."""
     from cognitofs.spool.journal import Journal  # noqa: PLC0415 -- brings trio: not for --help
+    from cognitofs.spool.spoolfile import SpoolDirectory  # noqa: PLC0415 -- as above
 
     binding = binding_in(files)
     if binding is None:
@@ -182,10 +183,13 @@ def _opened(files: StateFiles) -> "Iterator[Journal]":
     note = replace(note_in(files) or Note(), pid=os.getpid(), started=time.time())
     with StateDirectory.open(files.path.parent.parent, binding, note):
         journal = Journal.open(files.journal)
+        spools = SpoolDirectory(files.path)
+        journal.labels = spools
         try:
             yield journal
         finally:
             journal.close()
+            spools.close()
 
 
 def _status_of(pending: "PendingFile", files: StateFiles) -> FileStatus:

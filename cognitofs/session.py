@@ -38,6 +38,7 @@ from cognitofs.mounts import open_state
 from cognitofs.reach import Plan, Reach
 from cognitofs.signinwatch import SignInWatch
 from cognitofs.spool.blockcache import BlockCache
+from cognitofs.spool.damage import open_journal
 from cognitofs.spool.intents import Intents
 from cognitofs.spool.journal import Journal
 from cognitofs.spool.reserve import Reserve
@@ -136,7 +137,7 @@ async def _serve(mount: _Mount) -> int:
     lastword.forget(mount.state.files)
     async with trio.open_nursery() as nursery:
         found = await reach.examined(mount.plan, mount.options, own)
-        rig = _rig(mount, found)
+        rig, said = _rig(mount, found)
         filesystem = Filesystem(rig)
         for service in (
             rig.reader,
@@ -149,7 +150,7 @@ async def _serve(mount: _Mount) -> int:
         watch = SignInWatch(mount.account, where.profile_state(mount.options, mount.profile.name))
         nursery.start_soon(watch.run, rig.uploader.nudge)
         recovered = await recover(rig, filesystem.files)
-        notices = (*found.notices, *mount.state.notices, *recovered.sentences())
+        notices = (*found.notices, *mount.state.notices, *said, *recovered.sentences())
         face = _face(mount, filesystem, recovered, watch, notices, own=own)
         socket = _socket_path(mount)
         nursery.start_soon(controlserver.serve, controlserver.listen(socket), socket, face)
@@ -204,7 +205,8 @@ def _close_journal(mount: _Mount, journal: Journal) -> None:
         mount.state.files.journal.unlink(missing_ok=True)
 
 
-def _rig(mount: _Mount, found: Reach) -> Rig:
+def _rig(mount: _Mount, found: Reach) -> tuple[Rig, tuple[str, ...]]:
+    """Build the parts; returns with them what there is to say of the journal."""
     options, store = mount.options, found.store
     defaults = Defaults(options.file_mode, options.dir_mode)
     cache_path = cache_directory(where.cache_home(options), mount.binding)
@@ -212,22 +214,24 @@ def _rig(mount: _Mount, found: Reach) -> Rig:
     describer = Describer(store, memory, defaults, may_ask=options.attributes == "head")
     root = Attributes(Kind.DIRECTORY, options.dir_mode, time.time_ns())
     table = InodeTable(root)
-    journal = Journal.open(mount.state.files.journal, Reserve(mount.state.files.reserve))
+    cache = BlockCache(cache_path, options.cache_size)
+    space = _space(mount, cache)
+    spools = SpoolDirectory(mount.state.files.path, space)
+    opened = open_journal(mount.state.files.journal, spools, Reserve(mount.state.files.reserve))
+    journal = opened.journal
     intents = Intents(journal)
     deletions = Deletions(store, intents)
     seen = Veil(store, deletions)
     namespace = Namespace(seen, table, describer, ttl=options.metadata_ttl)
-    cache = BlockCache(cache_path, options.cache_size)
     reader = Reader(store, cache, timeout=options.read_timeout)
-    space = _space(mount, cache)
     ladder = Ladder(options.part_size).within(space.limit)
     uploader = Uploader(store, journal, reader, ladder=ladder, at_once=FILES_AT_ONCE)
-    return Rig(
+    rig = Rig(
         store=store,
         table=table,
         namespace=namespace,
         directories=Directories(seen, namespace),
-        spools=SpoolDirectory(mount.state.files.path, space),
+        spools=spools,
         journal=journal,
         cache=cache,
         reader=reader,
@@ -237,6 +241,7 @@ def _rig(mount: _Mount, found: Reach) -> Rig:
         promises=_promises(mount, may_write=found.may_write),
         rights=found.rights,
     )
+    return rig, opened.notices
 
 
 def _space(mount: _Mount, cache: BlockCache) -> Space:

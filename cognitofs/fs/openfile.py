@@ -152,9 +152,11 @@ class OpenFile:
         durable = durable or self.deferred is not None
         with self._going_on():
             seal = await self._freeze()
-            if durable and content.spool is not None and seal.has_spool:
-                await content.spool.make_durable()
-            await self._record(seal, durable=durable)
+            if content.spool is not None and seal.has_spool:
+                content.spool.label(seal, replaces=self._replaced, durable=durable)
+                if durable:
+                    await content.spool.make_durable()
+            await self._record(seal, is_labelled=True, durable=durable)
         self.dirty, self.deferred = False, None
         content.touched_since_seal = ExtentMap()
         content.low_water = seal.size
@@ -163,13 +165,19 @@ class OpenFile:
         content.upload = self._rig.uploader.submit(seal, spool, multipart, self)
         return content.upload
 
-    async def _record(self, seal: Seal, *, durable: bool) -> None:
+    @property
+    def _replaced(self) -> tuple[str, ...]:
+        """The rows that the next seal takes the place of."""
+        return (*self.forerunners.rows, *((self.deferred.id,) if self.deferred else ()))
+
+    async def _record(self, seal: Seal, *, is_labelled: bool = False, durable: bool) -> None:
         """Journal *seal* in place of all that it replaces; their spool files go then."""
         multipart = self.content.multipart
         await self._rig.journal.seal(
             seal,
-            replaces=(*self.forerunners.rows, *((self.deferred.id,) if self.deferred else ())),
+            replaces=self._replaced,
             continues=None if multipart is None else multipart.continued,
+            is_labelled=is_labelled,
             durable=durable,
         )
         self.forerunners.replaced_by(seal.id, self.content.spool)
@@ -246,6 +254,7 @@ class OpenFile:
     async def make_durable(self) -> None:
         """Return when what was sealed survives a power cut: S3 has not answered."""
         if self.upload is not None and self.upload.spool is not None:
+            self.upload.spool.label(self.upload.seal, durable=True)
             await self.upload.spool.make_durable()
         await self._rig.journal.make_durable()
 

@@ -68,6 +68,7 @@ ERRNOS: dict[type[BaseException], int] = {
     errors.SpoolDamaged: errno.EIO,
     errors.OnlyInUpload: errno.EIO,
     errors.BytesLost: errno.EIO,
+    errors.JournalDamaged: errno.EIO,
     errors.JournalTooNew: errno.EIO,
     errors.UnsentFiles: errno.EBUSY,
     errors.Stalled: errno.EIO,

@@ -80,6 +80,8 @@ class Intents:
 
     async def doom(self, doomed: Iterable[Doomed], *, forgets: Iterable[str] = ()) -> None:
         """Record what shall go, and with it the end of the rows *forgets* of `file`."""
+        forgets = tuple(forgets)
+        self._journal.unlabel(forgets)
         statements = [delete_file(id_) for id_ in forgets]
         await self._journal.commit([*statements, *map(_doom, doomed)], durable=False)
 
@@ -108,6 +110,8 @@ class Intents:
         *doomed* are the sources when it was done, the copies when it was given up. The rows
         *retires* of `file` go, and *seals* take the place of those with their ids.
         """
+        retires = tuple(retires)
+        self._journal.unlabel(retires)
         statements = [
             ("DELETE FROM rename WHERE id = ?", (rename.id,)),
             ("DELETE FROM move WHERE rename = ?", (rename.id,)),
@@ -115,6 +119,7 @@ class Intents:
             *map(delete_file, retires),
         ]
         for seal in seals:
+            self._journal.relabel(seal)
             statements.append(("UPDATE upload SET id = '' WHERE id = ?", (seal.id,)))
             statements.append(insert_file(seal))
         await self._journal.commit(statements, durable=True)

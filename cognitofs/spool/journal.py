@@ -12,6 +12,7 @@ INVARIANT: a database of a newer version is not written to.
 """
 
 import json
+import zlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +20,10 @@ from pathlib import Path
 import apsw
 import trio
 
-from cognitofs.errors import JournalTooNew, SpoolDamaged, SpoolFull
+from cognitofs.errors import SpoolDamaged, SpoolError, SpoolFull
+from cognitofs.spool.labels import Labels
 from cognitofs.spool.reserve import Reserve
-from cognitofs.spool.schema import VERSION, prepare
+from cognitofs.spool.schema import BROKEN, adopt, damaged, unopened
 from cognitofs.spool.seal import Seal
 from cognitofs.store.interface import ETag, ObjectHeaders, PartReceipt, UploadId
 from cognitofs.store.records import decode_headers, decode_info, encode_headers, encode_info
@@ -81,6 +83,8 @@ class Journal:
     """The open database. Build with `Journal.open`."""
 
     def __init__(self, connection: apsw.Connection, reserve: Reserve | None = None) -> None:
+        self.labels: Labels | None = None
+        """Who keeps what the journal says of a spool file beside its bytes, too."""
         self._db = connection
         self._reserve = reserve
         self._next = _Batch()
@@ -88,20 +92,26 @@ class Journal:
 
     @classmethod
     def open(cls, path: Path, reserve: Reserve | None = None) -> "Journal":
-        """Open or make the database. Raises JournalTooNew, SpoolDamaged. Blocks; called once."""
-        with_error = f"The journal {path} could not be opened; check the disk and its permissions."
+        """Open or make the database. Blocks; called once.
+
+        Raises JournalTooNew, JournalDamaged for what SQLite or we cannot read, SpoolDamaged for
+        what the disk refuses.
+        """
         try:
             connection = apsw.Connection(str(path))
-            version = int(connection.pragma("user_version"))
-            if version > VERSION:
-                connection.close()
-                raise JournalTooNew(
-                    f"The journal {path} was written by a newer cognitofs (format {version});"
-                    " it was left unharmed. Use that version, or another --state-dir."
-                )
-            prepare(connection, version)
         except apsw.Error as exc:
-            raise SpoolDamaged(with_error) from exc
+            raise unopened(path) from exc
+        try:
+            adopt(connection, path)
+        except BROKEN as exc:
+            connection.close(True)
+            raise damaged(path) from exc
+        except apsw.Error as exc:
+            connection.close(True)
+            raise unopened(path) from exc
+        except SpoolError:
+            connection.close(True)
+            raise
         return cls(connection, reserve)
 
     def close(self) -> None:
@@ -126,9 +136,11 @@ class Journal:
         """Return all sealed files, oldest first."""
         rows = self._db.execute(
             "SELECT id, key, size, touched, base, base_limit, expect, headers, has_spool,"
-            " supersedes, leaves, given_up, state, error FROM file ORDER BY rowid"
+            " supersedes, leaves, given_up, state, error, crc FROM file ORDER BY rowid"
         )
-        return [PendingFile(_seal_of(row[:12]), str(row[12]), str(row[13])) for row in rows]
+        return [
+            PendingFile(_seal_of(row[:12], row[14]), str(row[12]), str(row[13])) for row in rows
+        ]
 
     def uploads(self) -> list[OpenUpload]:
         """Return all multipart uploads that were neither completed nor aborted."""
@@ -162,16 +174,46 @@ class Journal:
         *,
         replaces: Iterable[str] = (),
         continues: Continued | None = None,
+        is_labelled: bool = False,
         durable: bool,
     ) -> None:
         """Record *seal* in place of the rows *replaces*, in one transaction.
 
         Of the multipart uploads begun for any of them only what *continues* says can be resumed:
-        the others, and its other parts, hold bytes that were rewritten since.
+        the others, and its other parts, hold bytes that were rewritten since. *is_labelled* says
+        that its spool file tells as much already.
         """
-        gone = [("DELETE FROM file WHERE id = ?", (old,)) for old in replaces if old != seal.id]
+        if not is_labelled:
+            self.relabel(seal)
+        self.unlabel(old for old in replaces if old != seal.id)
+        gone = [delete_file(old) for old in replaces if old != seal.id]
         kept = _continue_only(continues, [seal.id, *replaces])
         await self._commit([*gone, *kept, insert_file(seal)], durable=durable)
+
+    def relabel(self, seal: Seal) -> None:
+        """Let the spool file say what the journal is about to say of it."""
+        if self.labels is not None and seal.has_spool:
+            self.labels.relabel(seal)
+
+    def unlabel(self, ids: Iterable[str]) -> None:
+        """Let spool files say nothing any more: else a lost row could not be told from a done one.
+
+        Before the rows go: a file without a label has its row still.
+        """
+        for id_ in ids:
+            if self.labels is not None:
+                self.labels.unlabel(id_)
+
+    def take_up(self, seals: Iterable[Seal], gone: Iterable[str] = ()) -> None:
+        """Record *seals* that were lost, and the end of the rows *gone*. Blocks.
+
+        Raises SpoolFull, SpoolDamaged.
+        """
+        statements = [*map(delete_file, gone), *map(insert_file, seals)]
+        batch = _Batch(statements, durable=True)
+        self._apply(batch)
+        if batch.error is not None:
+            raise batch.error
 
     async def park(self, id: str, state: str, error: str) -> None:
         """Record that a file waits for a person: `conflict` or `failed`, and why."""
@@ -186,7 +228,8 @@ class Journal:
 
     async def finish(self, id: str, upload_id: str | None = None) -> None:
         """Forget a file: S3 has it, or nobody wants it any more."""
-        statements: list[Statement] = [("DELETE FROM file WHERE id = ?", (id,))]
+        self.unlabel([id])
+        statements: list[Statement] = [delete_file(id)]
         if upload_id is not None:
             statements += _forget_upload(upload_id)
         await self._commit(statements, durable=False)
@@ -295,14 +338,19 @@ def insert_file(seal: Seal) -> Statement:
     """Return what records a sealed file."""
     sql = (
         "INSERT OR REPLACE INTO file(id, key, size, touched, base, base_limit, expect, headers,"
-        " has_spool, supersedes, leaves, given_up, state)"
-        " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'sealed')"
+        " has_spool, supersedes, leaves, given_up, state, crc)"
+        " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'sealed', ?)"
     )
     base = encode_info(seal.base)
     values = (seal.id, seal.key, seal.size, json.dumps(seal.touched), base, seal.base_limit)
     rest = (seal.expect, encode_headers(seal.headers), int(seal.has_spool))
     lists = (json.dumps(each) for each in (seal.supersedes, seal.leaves, seal.given_up))
-    return sql, (*values, *rest, *lists)
+    row = (*values, *rest, *lists)
+    return sql, (*row, _crc(row))
+
+
+def _crc(row: tuple[object, ...]) -> int:
+    return zlib.crc32(json.dumps(row).encode())
 
 
 def _continue_only(continues: Continued | None, ids: list[str]) -> list[Statement]:
@@ -325,7 +373,9 @@ def _forget_upload(upload_id: str) -> list[Statement]:
     ]
 
 
-def _seal_of(row: tuple[object, ...]) -> Seal:
+def _seal_of(row: tuple[object, ...], crc: object) -> Seal:
+    if crc is not None and crc != _crc(row):
+        raise ValueError("the row is not what was written")
     id_, key, size, touched, base, base_limit, expect, headers, has_spool, *lists = row
     superseded, left, given_up = (json.loads(str(each)) for each in lists)
     return Seal(

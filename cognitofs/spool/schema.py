@@ -1,15 +1,26 @@
-"""Schema: the tables of the journal, and how a database of an earlier version gets them.
+"""Schema: the tables of the journal, and how those of older versions become them.
 
-Owns nothing but the text. A table or column is added by one more migration, never by changing an
-earlier one: databases of all versions are out there.
+Owns what SQLite is told when the journal is opened. What the rows mean is `journal.py`'s and
+`intents.py`'s.
+
+INVARIANT: a published migration is never changed; a newer one is added behind it.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 import apsw
 
-VERSION = 3
+from cognitofs.errors import JournalDamaged, JournalTooNew, SpoolDamaged
+
+VERSION = 4
 """Of the tables below (user_version)."""
+
+BROKEN = (apsw.NotADBError, apsw.CorruptError, apsw.SQLError, apsw.ReadOnlyError, ValueError)
+"""What SQLite or we say of tables that nobody wrote like this."""
+
+_WRITTEN_TWICE = 4
+"""The first format that is in `meta`, too."""
 
 _TABLES = """
 CREATE TABLE file(
@@ -64,10 +75,13 @@ CREATE INDEX move_of ON move(rename);
 
 _GIVEN_UP = "ALTER TABLE file ADD COLUMN given_up TEXT NOT NULL DEFAULT '[]'"
 """JSON [[start, stop], ...]: bytes that are in the multipart upload and not in the spool file."""
+_CHECKED = """
+ALTER TABLE file ADD COLUMN crc INTEGER;  -- of all that a seal says; NULL: of an older version
+"""
 
 
-def prepare(connection: apsw.Connection, version: int) -> None:
-    """Bring the database, of format *version* so far, to VERSION, and set how it commits."""
+def _prepare(connection: apsw.Connection, version: int) -> None:
+    """Set the connection up, and bring the tables of *version* (0: none) up to date."""
     connection.set_busy_timeout(2000)
     connection.pragma("locking_mode", "EXCLUSIVE")
     connection.pragma("journal_mode", "WAL")
@@ -77,8 +91,55 @@ def prepare(connection: apsw.Connection, version: int) -> None:
         lambda: connection.execute(_TABLES),
         lambda: connection.execute(_NAMES),
         lambda: connection.execute(_GIVEN_UP),
+        lambda: connection.execute(_CHECKED),
     )
     with connection:
         for migrate in migrations[version:]:
             migrate()
         connection.pragma("user_version", VERSION)
+        connection.execute("INSERT OR REPLACE INTO meta VALUES('format', ?)", (VERSION,))
+
+
+def _version_of(connection: apsw.Connection) -> int:
+    """Return the format of the tables, 0 for none. Raises apsw.Error, ValueError.
+
+    It is written twice, so that a flipped bit is not taken for a newer version.
+    """
+    version = int(connection.pragma("user_version"))
+    if version >= _WRITTEN_TWICE:
+        found = connection.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()
+        if found != (version,):
+            raise ValueError("the format of the tables is unclear")
+    return version
+
+
+def adopt(connection: apsw.Connection, path: Path) -> None:
+    """Check the database *path* and bring it up to date.
+
+    Raises JournalTooNew, JournalDamaged, BROKEN for other damage, apsw.Error for what the disk
+    refuses.
+    """
+    version = _version_of(connection)
+    if version > VERSION:
+        raise JournalTooNew(
+            f"The journal {path} was written by a newer cognitofs (format {version});"
+            " it was left unharmed. Use that version, or another --state-dir."
+        )
+    _prepare(connection, version)
+    if connection.pragma("quick_check") != "ok":
+        raise damaged(path)
+
+
+def damaged(path: Path) -> JournalDamaged:
+    """Return the error for a journal that cannot be read."""
+    return JournalDamaged(
+        f"The journal {path} is damaged; the next mount makes a new one from what lies in spool/"
+        " and keeps this one. Check the disk."
+    )
+
+
+def unopened(path: Path) -> SpoolDamaged:
+    """Return the error for a journal that cannot be opened."""
+    return SpoolDamaged(
+        f"The journal {path} could not be opened; check the disk and its permissions."
+    )

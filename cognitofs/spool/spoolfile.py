@@ -10,10 +10,13 @@ INVARIANT: a spool file is unlinked only by `discard` or `detach`, after its jou
 import errno
 import fcntl
 import json
+import logging
 import os
 import secrets
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import trio
@@ -21,12 +24,16 @@ import trio
 from cognitofs.errors import SpoolDamaged, SpoolError
 from cognitofs.spool.descriptors import Descriptors
 from cognitofs.spool.extents import ExtentMap
+from cognitofs.spool.labels import NAME as LABEL
+from cognitofs.spool.labels import Label, decode_label, encode_label, new_label, this_boot
+from cognitofs.spool.seal import Seal
 from cognitofs.spool.space import Space
 from cognitofs.spool.sparsefile import BLOCK, DiskPace, SparseFile, local_disk
 
 _FICLONE = 0x40049409
 """ioctl of linux/fs.h: share the extents of another file (btrfs, xfs, bcachefs)."""
 
+_log = logging.getLogger(__name__)
 _CANNOT_CLONE = (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS)
 
 
@@ -102,6 +109,19 @@ class SpoolFile(SparseFile):
         self.punch(start, stop)
         self.given_up.add(start, stop)
         self.count()
+
+    def write_label(self, label: Label) -> None:
+        """Say in an attribute of the file what it is, should the journal be lost."""
+        self._directory.write_label(self.fd, encode_label(label))
+
+    def label(self, seal: Seal, *, replaces: Iterable[str] = (), durable: bool) -> None:
+        """Label it with *seal*, which takes the place of the rows *replaces*.
+
+        Written before `make_durable` it survives a power cut with the bytes: the blocks that ext4
+        gives a new file when it is synced come behind it in the same journal.
+        """
+        others = tuple(old for old in replaces if old != seal.id)
+        self.write_label(new_label(seal, self._directory.boot, replaces=others, durable=durable))
 
     async def make_durable(self) -> None:
         """Return when the bytes and the name survive a power cut (fdatasync, fsync of directory).
@@ -211,6 +231,8 @@ class SpoolDirectory:
         self.descriptors: Descriptors[SpoolFile] = Descriptors()
         self.space = space or Space(state)
         self.lost_found = state / "lost+found"
+        self.boot = this_boot()
+        self._may_label = True
         with local_disk("opening the spool"):
             for path in (state / "spool", self.lost_found):
                 path.mkdir(mode=0o700, exist_ok=True)
@@ -247,6 +269,63 @@ class SpoolDirectory:
                 " was closed; look who works in the state directory."
             )
         return fd
+
+    def write_label(self, fd: int, data: bytes) -> None:
+        """Set the label of the open file *fd*; where that cannot be, the journal must do alone."""
+        try:
+            os.setxattr(fd, LABEL, data)
+        except OSError as exc:
+            if exc.errno == errno.EOPNOTSUPP and self._may_label:
+                self._may_label = False
+                _log.warning(
+                    "The file system of the state directory keeps no extended attributes: should"
+                    " the journal be damaged, what waits for S3 is kept without its names."
+                )
+            elif exc.errno != errno.EOPNOTSUPP:  # too long, or the disk is full
+                _log.info("A spool file could not be labelled: %s", exc.strerror)
+                with suppress(OSError):
+                    os.removexattr(fd, LABEL)
+
+    def label_of(self, name: str) -> Label | None:
+        """Return what the spool file *name* says of itself, None if nothing."""
+        try:
+            fd = self.descriptor(name)
+        except SpoolError:
+            return None
+        try:
+            return decode_label(os.getxattr(fd, LABEL))
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
+
+    def labels(self) -> dict[str, Label]:
+        """Return the labels of all spool files that have one."""
+        found = {name: self.label_of(name) for name in self.names()}
+        return {name: label for name, label in found.items() if label is not None}
+
+    def unlabel(self, name: str) -> None:
+        """Let the spool file *name* say nothing any more."""
+        try:
+            fd = self.descriptor(name) if self._may_label else -1
+        except SpoolError:
+            return
+        with suppress(OSError):
+            os.removexattr(fd, LABEL)
+        if fd >= 0:
+            os.close(fd)
+
+    def relabel(self, seal: Seal) -> None:
+        """Let the label of a sealed file follow *seal*: another name, or another precondition."""
+        found = self.label_of(seal.id) if seal.has_spool and self._may_label else None
+        if found is None or found.seal == seal:
+            return
+        with suppress(SpoolError):
+            fd = self.descriptor(seal.id)
+            try:
+                self.write_label(fd, encode_label(replace(found, key=seal.key, seal=seal)))
+            finally:
+                os.close(fd)
 
     def names(self) -> list[str]:
         """Return the names of all spool files."""

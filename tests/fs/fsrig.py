@@ -11,8 +11,8 @@ from cognitofs.fs.recovery import Recovered, recover
 from cognitofs.fs.rig import Promises, Rig
 from cognitofs.levels import Rights
 from cognitofs.spool.blockcache import BlockCache
+from cognitofs.spool.damage import open_journal
 from cognitofs.spool.intents import Intents
-from cognitofs.spool.journal import Journal
 from cognitofs.spool.space import Space
 from cognitofs.spool.spoolfile import SpoolDirectory
 from cognitofs.transfer.deletions import Deletions
@@ -37,6 +37,7 @@ NO_LEVELS = Rights()
 class Mounted:
     fs: Filesystem
     recovered: Recovered
+    notices: tuple = ()
 
     async def create(self, name, data=b"", *, parent=ROOT, mode=0o644):
         handle, stat = await self.fs.create(parent, name, mode, 2)
@@ -109,16 +110,17 @@ async def mounted(
     table = InodeTable(Attributes(Kind.DIRECTORY, 0o755, 0))
     describer = Describer(store, AttributeMemory(None), Defaults(), may_ask=True)
     now = ticking()
-    journal = Journal.open(state / "journal.db", reserve)
+    cache = BlockCache(state, cache_size)
+    space = Space(state, spool_size, 0, cache.give_back)
+    spools = SpoolDirectory(state, space)
+    opened = open_journal(state / "journal.db", spools, reserve)
+    journal = opened.journal
     intents = Intents(journal)
     deletions = Deletions(store, intents)
     seen = Veil(store, deletions)
     namespace = Namespace(seen, table, describer, ttl=promises.get("metadata_ttl", 5.0), now=now)
-    cache = BlockCache(state, cache_size)
     reader = Reader(store, cache, timeout=60.0)
     uploader = Uploader(store, journal, reader, ladder=ladder, at_once=8, jitter=lambda top: top)
-    space = Space(state, spool_size, 0, cache.give_back)
-    spools = SpoolDirectory(state, space)
     rig = Rig(
         store=store,
         table=table,
@@ -139,7 +141,7 @@ async def mounted(
         async with trio.open_nursery() as nursery:
             for service in (reader, describer, uploader, deletions, fs.files.headers):
                 await nursery.start(service.run)
-            yield Mounted(fs, await recover(rig, fs.files))
+            yield Mounted(fs, await recover(rig, fs.files), opened.notices)
             nursery.cancel_scope.cancel()
     finally:
         for file in fs.files.all():

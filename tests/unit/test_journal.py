@@ -7,7 +7,8 @@ import pytest
 import trio
 
 from cognitofs.errors import JournalTooNew, SpoolDamaged
-from cognitofs.spool.journal import VERSION, Journal, SentPart
+from cognitofs.spool.journal import Journal, SentPart
+from cognitofs.spool.schema import VERSION
 from cognitofs.spool.seal import Seal
 from cognitofs.store.interface import ETag, ObjectHeaders, ObjectInfo, PartReceipt, UploadId
 
@@ -105,6 +106,7 @@ def test_a_newer_journal_is_refused_unharmed(path):
     Journal.open(path).close()
     connection = apsw.Connection(str(path))
     connection.pragma("user_version", VERSION + 1)
+    connection.execute("UPDATE meta SET value = ? WHERE name = 'format'", (VERSION + 1,))
     connection.close()
     before = path.read_bytes()
     with pytest.raises(JournalTooNew):
