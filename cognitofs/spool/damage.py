@@ -38,7 +38,7 @@ class OpenedJournal:
 def open_journal(path: Path, spools: SpoolDirectory, reserve: Reserve | None) -> OpenedJournal:
     """Open the journal *path*, a new one made from the labels in *spools* if it is damaged.
 
-    Raises JournalTooNew, SpoolDamaged. Blocks; called once.
+    Raises JournalTooNew, SpoolFull, SpoolDamaged. Blocks; called once.
     """
     aside: Path | None = None
     try:
@@ -67,8 +67,12 @@ def _lost(journal: Journal, spools: SpoolDirectory) -> tuple[Label, ...]:
     is written before its row: of two seals of one file it tells the newer.
     """
     rows = {each.seal.id: each.seal for each in journal.pending()}
-    labels = spools.labels()
-    found = {name: each for name, each in labels.items() if _is_news(each, rows.get(name))}
+    found: dict[str, Label] = {}
+    for name in spools.names():
+        row = rows.get(name)
+        label = spools.label_of(name, unless=row.txid.encode() if row is not None else b"")
+        if label is not None and _is_news(label, row):
+            found[name] = label
     return newest(found, spools.boot)
 
 

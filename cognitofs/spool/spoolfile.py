@@ -286,23 +286,22 @@ class SpoolDirectory:
                 with suppress(OSError):
                     os.removexattr(fd, LABEL)
 
-    def label_of(self, name: str) -> Label | None:
-        """Return what the spool file *name* says of itself, None if nothing."""
+    def label_of(self, name: str, *, unless: bytes = b"") -> Label | None:
+        """Return what the spool file *name* says of itself, None if nothing or if it has *unless*.
+
+        That is looked for first: it costs less than to understand the label.
+        """
         try:
             fd = self.descriptor(name)
         except SpoolError:
             return None
         try:
-            return decode_label(os.getxattr(fd, LABEL))
+            data = os.getxattr(fd, LABEL)
         except OSError:
             return None
         finally:
             os.close(fd)
-
-    def labels(self) -> dict[str, Label]:
-        """Return the labels of all spool files that have one."""
-        found = {name: self.label_of(name) for name in self.names()}
-        return {name: label for name, label in found.items() if label is not None}
+        return None if unless and unless in data else decode_label(data)
 
     def unlabel(self, name: str) -> None:
         """Let the spool file *name* say nothing any more."""
