@@ -77,6 +77,10 @@ SUITES = {
         "one file on a real mount: random writes, maps, appends, truncates, byte by byte",
         ("-m", "reliability", "tests/mount/test_exercised.py", "-k", "holds_what"),
     ),
+    "python": Suite(
+        "CPython's own tests of files, with their temporary directory in a mount",
+        ("-m", "reliability", "tests/mount/test_python_itself.py"),
+    ),
     "twins": Suite(
         "the same calls on a mount and on tmpfs, every answer and the whole tree compared",
         ("-m", "reliability", "tests/mount/test_like_tmpfs.py"),

@@ -11,20 +11,25 @@ import random
 from collections import Counter
 from pathlib import Path
 
-LARGEST = 12 << 20
+LARGE = 12 << 20
 """Bytes: more than two parts of the smallest size, so that rewrites copy parts."""
+SMALL = 512 << 10
+"""Bytes, of a file whose uploads are cheap enough for many thousand operations."""
 PIECE = 64 << 10
 
 
 class Exerciser:
-    """Random work on the file at *path*, which must not exist."""
+    """Random work on the file at *path*, which must not exist; it grows to *largest* bytes."""
 
-    def __init__(self, path: Path, seed: int, counts: Counter[str]) -> None:
+    def __init__(self, path: Path, seed: int, counts: Counter[str], largest: int = LARGE) -> None:
         self.path = path
+        self.largest = largest
         self.counts = counts
         self._chance = random.Random(seed)
         self._expected = bytearray()
         self._descriptors: list[int] = []
+        self._appending = -1
+        self._pages: mmap.mmap | None = None
         self.calls: list[str] = []
         """The last calls that changed something, for a failure to be understood."""
         self._work = {
@@ -51,7 +56,9 @@ class Exerciser:
         self.check()
 
     def close(self) -> None:
-        """Close every descriptor; each close must succeed."""
+        """Close every descriptor and map; each close must succeed."""
+        self._unmap()
+        self._stop_appending()
         while self._descriptors:
             os.close(self._descriptors.pop())
 
@@ -102,7 +109,7 @@ class Exerciser:
 
     def _write(self) -> None:
         beyond = self._chance.choice((0, 0, 0, 1, PIECE))
-        offset = self._chance.randrange(min(len(self._expected) + beyond, LARGEST - PIECE) + 1)
+        offset = self._chance.randrange(min(len(self._expected) + beyond, self.largest - PIECE) + 1)
         data = self._chance.randbytes(self._chance.choice((1, 100, 4096, PIECE)))
         self._say("write", offset, len(data))
         assert os.pwrite(self._any(), data, offset) == len(data)
@@ -110,29 +117,51 @@ class Exerciser:
 
     def _append(self) -> None:
         data = self._chance.randbytes(self._chance.randrange(1, PIECE))
-        if len(self._expected) + len(data) > LARGEST:
+        if len(self._expected) + len(data) > self.largest:
             return
         self._say("append", len(self._expected), len(data))
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND)
-        assert os.write(descriptor, data) == len(data)
+        if self._appending < 0:
+            self._appending = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+        assert os.write(self._appending, data) == len(data)
         self._expected += data
-        os.close(descriptor)
+        if self._chance.random() < 0.2:
+            self._stop_appending()
+
+    def _stop_appending(self) -> None:
+        if self._appending >= 0:
+            self._say("close the appending one")
+            os.close(self._appending)
+            self._appending = -1
 
     def _truncate(self) -> None:
         length = len(self._expected)
         near = (length // 2, length, length + 1, length + PIECE, length - 1)
-        size = max(0, min(LARGEST, self._chance.choice((*near, self._chance.randrange(LARGEST)))))
+        size = max(
+            0, min(self.largest, self._chance.choice((*near, self._chance.randrange(self.largest))))
+        )
         self._say("truncate", length, size)
         os.ftruncate(self._any(), size)
         del self._expected[size:]
         self._expected.extend(bytes(size - len(self._expected)))
 
+    def _mapped(self) -> mmap.mmap:
+        """Return a map of the whole file: mostly the last one, since unmapping is a close."""
+        if self._pages is None or len(self._pages) != len(self._expected):
+            self._unmap()
+            self._pages = mmap.mmap(self._any(), len(self._expected))
+        return self._pages
+
+    def _unmap(self) -> None:
+        if self._pages is not None:
+            self._say("unmap")
+            self._pages.close()
+            self._pages = None
+
     def _map_read(self) -> None:
         if not self._expected:
             return
         offset, size = self._span()
-        with mmap.mmap(self._any(), len(self._expected), prot=mmap.PROT_READ) as pages:
-            self._compare(offset, pages[offset : offset + size], size)
+        self._compare(offset, self._mapped()[offset : offset + size], size)
 
     def _map_write(self) -> None:
         offset, size = self._span()
@@ -140,10 +169,12 @@ class Exerciser:
             return
         data = self._chance.randbytes(size)
         self._say("map write", offset, size)
-        with mmap.mmap(self._any(), len(self._expected)) as pages:
-            pages[offset : offset + size] = data
-            if self._chance.random() < 0.5:
-                pages.flush()
+        self._mapped()[offset : offset + size] = data
+        if self._chance.random() < 0.1:
+            self._say("msync")
+            self._mapped().flush()
+        if self._chance.random() < 0.2:
+            self._unmap()
         self._put(offset, data)
 
     def _sync(self) -> None:
