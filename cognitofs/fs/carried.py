@@ -5,7 +5,7 @@ Owns the comparison of what S3 has with what the inode says, and taking over wha
 
 from dataclasses import replace
 
-from cognitofs.fs.content import header_change
+from cognitofs.fs.content import header_change, next_headers
 from cognitofs.fs.rig import Rig
 from cognitofs.store.interface import ETag, ObjectHead, ObjectHeaders, ObjectInfo
 from cognitofs.transfer.headerwriter import HeaderWriter
@@ -21,7 +21,17 @@ class Carried:
         self._writer = writer
         self._inode = inode
 
-    def show_mtime_of(self, headers: ObjectHeaders) -> None:
+    def next_headers(
+        self, streamed: ObjectHeaders | None, *, mtime_is_set: bool
+    ) -> ObjectHeaders:
+        """Return the headers of the next commit; those *streamed* went ahead of its bytes."""
+        if streamed is None:
+            return next_headers(self._inode)
+        if not mtime_is_set:
+            self._show_mtime_of(streamed)
+        return streamed
+
+    def _show_mtime_of(self, headers: ObjectHeaders) -> None:
         """Show the mtime that S3 will show: a stream's headers went ahead of its last write."""
         inode = self._inode
         if inode.attributes.mtime_ns:

@@ -91,16 +91,19 @@ class Files:
 
     async def fsync(self, file: OpenFile) -> None:
         """Keep what fsync promises."""
-        async with self.gate.below(file.inode):
-            upload = await file.publish(durable=not self._waits_for_s3)
+        upload = await self._sealed(file)
         if self._rig.promises.sync != "local" or file.has_sole_bytes:
             await self.wait(file, upload)
+
+    async def _sealed(self, file: OpenFile) -> Upload | None:
+        """Seal what is unsealed, and return the upload to wait for."""
+        async with self.gate.below(file.inode):
+            return await file.publish(durable=not self._waits_for_s3)
 
     async def publish(self, file: OpenFile) -> None:
         """Send what was made without an open handle, and keep the promise of close() for it."""
         with self.using(file.inode):
-            async with self.gate.below(file.inode):
-                upload = await file.publish(durable=not self._waits_for_s3)
+            upload = await self._sealed(file)
             if self._waits_for_s3:
                 await self.wait(file, upload)
 
@@ -129,8 +132,7 @@ class Files:
         with self.using(file.inode):
             if not file.handles and file.dirty and not file.unlinked:
                 try:
-                    async with self.gate.below(file.inode):
-                        await file.publish(durable=not self._waits_for_s3)
+                    await self._sealed(file)
                 except CognitoFSError:
                     await file.make_durable()
                     raise
@@ -179,6 +181,8 @@ class Files:
     async def sync_below(self, directory: Inode) -> None:
         """Keep what fsync promises for everything unsent below *directory*."""
         below = [f for f in self.all() if not f.unlinked and is_below(f.inode, directory)]
+        for file in below:  # all are on their way while the first is waited for
+            await self._sealed(file)
         for file in below:
             await self.fsync(file)
         if self._rig.promises.sync == "local":

@@ -208,17 +208,9 @@ class OpenFile:
         content = self.content
         await self._stop_upload()
         self.forerunners.doubts += await self._headers.settle(self.inode.key)
-        headers = self._next_headers()
+        streamed = None if content.multipart is None else content.multipart.headers
+        headers = self._carried.next_headers(streamed, mtime_is_set=self.mtime_is_set)
         return content.freeze(self._expect(), headers, self.forerunners)
-
-    def _next_headers(self) -> ObjectHeaders:
-        """Return the headers of the next commit; those of a stream went ahead of its bytes."""
-        if self.content.multipart is None:
-            return next_headers(self.inode)
-        headers = self.content.multipart.headers
-        if not self.mtime_is_set:
-            self._carried.show_mtime_of(headers)
-        return headers
 
     def _expect(self) -> Expect:
         base = self.stands_for

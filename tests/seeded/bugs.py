@@ -82,8 +82,8 @@ BUGS = (
         (
             Change(
                 "fs/openfile.py",
-                "            await self.content.truncate(size)\n            self.mark_dirty()\n",
-                "            await self.content.truncate(size)\n            self.mark_dirty()\n"
+                "                self._drop_stream()\n            self.mark_dirty()\n",
+                "                self._drop_stream()\n            self.mark_dirty()\n"
                 "            await self._seal(durable=False)\n",
             ),
         ),
