@@ -65,6 +65,15 @@ SUITES = {
         "the power of a real ext4 and xfs fails while files are closed (root, xfsprogs)",
         ("-m", "reliability", "tests/fs/test_power_cuts.py"),
     ),
+    "bad-disk": Suite(
+        "each operation on the spool and the journal fails once, with EIO and with ENOSPC",
+        ("-m", "reliability", "tests/fs/test_bad_disk.py"),
+        counts=False,
+    ),
+    "damage": Suite(
+        "journals with flipped bytes, holes and lost tails: every closed file arrives",
+        ("-m", "reliability", "tests/fs/test_damaged_journal.py"),
+    ),
     "full-disk": Suite(
         "a disk of its own, full to any degree (root)",
         ("-m", "reliability", "tests/fs/test_full_disk.py"),

@@ -94,8 +94,8 @@ BUGS = (
         (
             Change(
                 "transfer/delivery.py",
-                '        upload.enter("committing")\n',
-                '        upload.enter("committing")\n'
+                '        upload.enter("committing", upload.error)\n',
+                '        upload.enter("committing", upload.error)\n'
                 "        if upload.spool is not None and upload.spool.name:\n"
                 "            upload.spool._directory.unlink(upload.spool.name)\n",
             ),

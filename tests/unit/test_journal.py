@@ -7,10 +7,12 @@ import pytest
 import trio
 
 from cognitofs.errors import JournalTooNew, SpoolDamaged
+from cognitofs.spool import schema
 from cognitofs.spool.journal import Journal, SentPart
 from cognitofs.spool.schema import VERSION
 from cognitofs.spool.seal import Seal
 from cognitofs.store.interface import ETag, ObjectHeaders, ObjectInfo, PartReceipt, UploadId
+from cognitofs.store.records import encode_headers, encode_info
 
 SEAL = Seal(
     id="a" * 32,
@@ -59,6 +61,34 @@ async def test_a_newer_seal_takes_the_place_of_an_older_one_in_one_step(path):
     await journal.seal(newer, replaces=[SEAL.id], durable=False)
     assert [p.seal for p in journal.pending()] == [newer]
     journal.close()
+
+
+@pytest.mark.parametrize("version", range(1, VERSION))
+async def test_the_rows_of_an_older_format_are_kept(path, version):
+    made = (schema._TABLES, schema._NAMES, schema._GIVEN_UP, schema._CHECKED)
+    connection = apsw.Connection(str(path))
+    for tables in made[:version]:
+        connection.execute(tables)
+    connection.execute(
+        "INSERT INTO file(id, key, size, touched, base, base_limit, expect, headers, has_spool,"
+        " supersedes, leaves, state, error) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(SEAL.id, SEAL.key, SEAL.size, "[[0, 4], [6, 10]]", encode_info(SEAL.base)),
+            *(SEAL.base_limit, SEAL.expect, encode_headers(SEAL.headers), 1),
+            *('["old"]', "[]", "failed", "No."),
+        ),
+    )
+    connection.execute("INSERT INTO upload VALUES('u', ?, ?)", (SEAL.id, SEAL.key))
+    connection.execute("INSERT INTO part VALUES('u', 1, 0, 4, 'spool', '\"p\"', 'crc')")
+    connection.pragma("user_version", version)
+    connection.close()
+    for _ in range(2):  # once more: it is of this format then
+        journal = Journal.open(path)
+        [pending] = journal.pending()
+        assert (pending.seal, pending.state, pending.error) == (SEAL, "failed", "No.")
+        [upload] = journal.uploads()
+        assert (upload.id, upload.parts) == (SEAL.id, (PART,))
+        journal.close()
 
 
 async def test_a_parked_file_says_why(path):
