@@ -11,11 +11,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from cognitofs import daemon, logs, mountpoint, where
+from cognitofs.cli import mountoptions as options
 from cognitofs.cli.options import ConfigOption, ProfileOption, StateDirOption, absolute
 from cognitofs.cli.output import complain, plain, say
 from cognitofs.config import MountOptions, require_mount
@@ -39,164 +39,50 @@ class _Plan:
 
 def mount(
     context: typer.Context,
-    directory: Annotated[
-        Path,
-        typer.Argument(metavar="MOUNTPOINT", help="An empty directory, or a new one below home."),
-    ],
+    directory: options.Mountpoint,
     *,
     profile: ProfileOption = None,
     config: ConfigOption = None,
-    foreground: Annotated[
-        bool,
-        typer.Option("--foreground", "-f", help="Stay, and log to the terminal (for systemd)."),
-    ] = False,
-    sync: Annotated[
-        str | None,
-        typer.Option(
-            metavar="close|fsync|local",
-            help="When a file is safe: 'close' waits for S3 at each close (default), 'fsync' only "
-            "at fsync, 'local' never; what is not sent yet is kept on the local disk.",
-        ),
-    ] = None,
-    layout: Annotated[
-        str | None,
-        typer.Option(
-            metavar="amplify|TEMPLATES",
-            help="Show several prefixes as top directories: Amplify's levels, or templates with "
-            "spaces between.",
-        ),
-    ] = None,
-    follow_outside: Annotated[
-        bool | None,
-        typer.Option(
-            "--follow-outside", help="Follow links out of directories that others write to."
-        ),
-    ] = None,
-    read_only: Annotated[bool | None, typer.Option("--read-only", help="Change nothing.")] = None,
-    allow_other: Annotated[
-        bool | None, typer.Option("--allow-other", help="Let other users of this machine in.")
-    ] = None,
-    trash: Annotated[
-        bool | None, typer.Option("--trash", help="Let desktops make .Trash directories.")
-    ] = None,
-    rename_limit: Annotated[
-        str | None,
-        typer.Option(metavar="N", help="Objects that one rename of a directory moves: 100000."),
-    ] = None,
-    uid: Annotated[str | None, typer.Option(metavar="N", help="Owner of all files.")] = None,
-    gid: Annotated[str | None, typer.Option(metavar="N", help="Group of all files.")] = None,
-    file_mode: Annotated[
-        str | None, typer.Option(metavar="MODE", help="Permissions of files that have none: 0644.")
-    ] = None,
-    dir_mode: Annotated[
-        str | None, typer.Option(metavar="MODE", help="Permissions of directories: 0755.")
-    ] = None,
-    part_size: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Size of the first upload parts: 8MiB.")
-    ] = None,
-    max_transfers: Annotated[
-        str | None, typer.Option(metavar="N", help="Uploads and downloads at a time: 8.")
-    ] = None,
-    idle_exit: Annotated[
-        str | None,
-        typer.Option(metavar="SECONDS", help="Unmount when unused for so long, such as 30m."),
-    ] = None,
-    bandwidth_limit: Annotated[
-        str | None,
-        typer.Option(metavar="UP:DOWN", help="Bytes a second, such as 5M:20M; 0 does not limit."),
-    ] = None,
-    metadata_ttl: Annotated[
-        str | None,
-        typer.Option(metavar="SECONDS", help="How long names and sizes are trusted: 5."),
-    ] = None,
-    open_ttl: Annotated[
-        str | None,
-        typer.Option(metavar="SECONDS", help="How old an open file's version may be: 1; 0 asks."),
-    ] = None,
-    conflict: Annotated[
-        str | None,
-        typer.Option(
-            metavar="copy|fail|overwrite",
-            help="When somebody else changed the file too: keep yours as a second file (copy), "
-            "let close fail and keep yours here (fail), or replace theirs (overwrite).",
-        ),
-    ] = None,
-    conditional_writes: Annotated[
-        str | None,
-        typer.Option(
-            metavar="auto|require|off",
-            help="Servers off AWS that ignore conditions: look before each commit (auto), or "
-            "refuse to mount (require). 'off' sends no conditions to any server.",
-        ),
-    ] = None,
-    attributes: Annotated[
-        str | None,
-        typer.Option(
-            metavar="head|list",
-            help="'list' skips one request per file in 'ls -l' and shows default modes.",
-        ),
-    ] = None,
-    xattrs: Annotated[
-        bool | None,
-        typer.Option("--xattrs", help="Keep extended attributes (user.*); slows small writes."),
-    ] = None,
-    cache_size: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Disk for what was read: 1GiB.")
-    ] = None,
-    spool_size: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", help="Disk for unsent bytes: 20GiB, at most half the free."),
-    ] = None,
-    spool_min_free: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Disk that unsent bytes leave free: 1GiB.")
-    ] = None,
-    cache_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where what was read is kept.")
-    ] = None,
+    foreground: options.Foreground = False,
+    sync: options.Sync = None,
+    layout: options.Layout = None,
+    follow_outside: options.FollowOutside = None,
+    read_only: options.ReadOnly = None,
+    allow_other: options.AllowOther = None,
+    trash: options.Trash = None,
+    rename_limit: options.RenameLimit = None,
+    uid: options.Uid = None,
+    gid: options.Gid = None,
+    file_mode: options.FileMode = None,
+    dir_mode: options.DirMode = None,
+    part_size: options.PartSize = None,
+    max_transfers: options.MaxTransfers = None,
+    idle_exit: options.IdleExit = None,
+    bandwidth_limit: options.BandwidthLimit = None,
+    metadata_ttl: options.MetadataTtl = None,
+    open_ttl: options.OpenTtl = None,
+    conflict: options.Conflict = None,
+    conditional_writes: options.ConditionalWrites = None,
+    attributes: options.Attributes = None,
+    xattrs: options.Xattrs = None,
+    cache_size: options.CacheSize = None,
+    spool_size: options.SpoolSize = None,
+    spool_min_free: options.SpoolMinFree = None,
+    cache_dir: options.CacheDir = None,
     state_dir: StateDirOption = None,
-    drain_timeout: Annotated[
-        str | None,
-        typer.Option(metavar="SECONDS", help="Longest wait for uploads when it is ended."),
-    ] = None,
-    net_wait: Annotated[
-        str | None,
-        typer.Option(metavar="SECONDS", help="How long looks wait for a silent S3: 20."),
-    ] = None,
-    auth_wait: Annotated[
-        str | None,
-        typer.Option(metavar="SECONDS", help="How long programs wait for a new sign-in: 60."),
-    ] = None,
-    stall_timeout: Annotated[
-        str | None,
-        typer.Option(metavar="SECONDS", help="Longest wait of a close without progress: 120."),
-    ] = None,
-    read_timeout: Annotated[
-        str | None, typer.Option(metavar="SECONDS", help="Longest wait of a read: 60.")
-    ] = None,
-    log_level: Annotated[
-        str | None, typer.Option(metavar="LEVEL", help="error, warning, info (default) or debug.")
-    ] = None,
-    sse: Annotated[
-        str | None,
-        typer.Option(metavar="AES256|aws:kms|aws:kms:dsse", help="Encryption of what is written."),
-    ] = None,
-    sse_kms_key_id: Annotated[
-        str | None, typer.Option(metavar="KEY", help="The KMS key to encrypt with.")
-    ] = None,
-    bucket_key: Annotated[
-        bool | None, typer.Option("--bucket-key", help="Use a bucket key: fewer calls of KMS.")
-    ] = None,
-    storage_class: Annotated[
-        str | None, typer.Option(metavar="CLASS", help="Of what is written, such as STANDARD_IA.")
-    ] = None,
-    requester_pays: Annotated[
-        bool | None, typer.Option("--requester-pays", help="Pay for requests and transfer.")
-    ] = None,
-    expected_bucket_owner: Annotated[
-        str | None,
-        typer.Option(metavar="ACCOUNT", help="Refuse a bucket of another AWS account."),
-    ] = None,
-    ready_fd: Annotated[int | None, typer.Option("--ready-fd", hidden=True)] = None,
+    drain_timeout: options.DrainTimeout = None,
+    net_wait: options.NetWait = None,
+    auth_wait: options.AuthWait = None,
+    stall_timeout: options.StallTimeout = None,
+    read_timeout: options.ReadTimeout = None,
+    log_level: options.LogLevel = None,
+    sse: options.Sse = None,
+    sse_kms_key_id: options.SseKmsKeyId = None,
+    bucket_key: options.BucketKey = None,
+    storage_class: options.StorageClass = None,
+    requester_pays: options.RequesterPays = None,
+    expected_bucket_owner: options.ExpectedBucketOwner = None,
+    ready_fd: options.ReadyFd = None,
 ) -> None:
     """Mount your files as a directory; returns when it answers.
 

@@ -21,9 +21,7 @@ class Carried:
         self._writer = writer
         self._inode = inode
 
-    def next_headers(
-        self, streamed: ObjectHeaders | None, *, mtime_is_set: bool
-    ) -> ObjectHeaders:
+    def next_headers(self, streamed: ObjectHeaders | None, *, mtime_is_set: bool) -> ObjectHeaders:
         """Return the headers of the next commit; those *streamed* went ahead of its bytes."""
         if streamed is None:
             return next_headers(self._inode)

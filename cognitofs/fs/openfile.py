@@ -24,7 +24,7 @@ from cognitofs.fs.rig import Rig
 from cognitofs.spool.extents import ExtentMap
 from cognitofs.spool.seal import Seal
 from cognitofs.spool.spoolfile import SpoolFile
-from cognitofs.store.interface import ETag, Expect, ObjectHead, ObjectHeaders, ObjectInfo
+from cognitofs.store.interface import ETag, Expect, ObjectHead, ObjectInfo
 from cognitofs.transfer.failures import Failures
 from cognitofs.transfer.headerwriter import HeaderWriter
 from cognitofs.transfer.leftovers import find_ours
