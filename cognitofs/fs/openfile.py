@@ -153,9 +153,9 @@ class OpenFile:
         with self._going_on():
             seal = await self._freeze()
             if content.spool is not None and seal.has_spool:
-                content.spool.label(seal, replaces=self._replaced, durable=durable)
                 if durable:
                     await content.spool.make_durable()
+                content.spool.label(seal, replaces=self._replaced, durable=durable)
             await self._record(seal, is_labelled=True, durable=durable)
         self.dirty, self.deferred = False, None
         content.touched_since_seal = ExtentMap()

@@ -105,12 +105,16 @@ async def _take_back(rig: Rig, files: Files) -> Recovered:
     here = [each for each in everything if not each.seal.has_spool or each.seal.id in names]
     gone = [each for each in everything if each.seal.has_spool and each.seal.id not in names]
     missing = await _not_on_s3(rig, gone)
-    uploads = {(upload.id, upload.key): upload for upload in rig.journal.uploads()}
+    uploads = {upload.upload_id: upload for upload in rig.journal.uploads()}
     holes = {upload.id: _given_up(upload) for upload in uploads.values()}
+    owned = {(upload.id, upload.key): upload for upload in uploads.values() if upload.id}
     for pending in here:
-        _restore(rig, files, pending.seal, uploads.pop((pending.seal.id, pending.seal.key), None))
-    for upload in uploads.values():
-        _abort(rig, upload)
+        upload = owned.get((pending.seal.id, pending.seal.key))
+        if upload is not None:
+            del uploads[upload.upload_id]
+        _restore(rig, files, pending.seal, upload)
+    for left in uploads.values():
+        _abort(rig, left)
     for key, etag, headers in rig.journal.attributes():
         files.headers.resume(key, etag, headers)
     lost = _keep_unsealed(rig, {each.seal.id for each in everything if each.seal.has_spool}, holes)

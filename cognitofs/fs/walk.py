@@ -86,7 +86,10 @@ class Walk:
             found = await self._directories.page(self._directory, after, None)
             there.update((hash(inode.name), (inode.name, inode)) for inode in found.inodes)
             after = found.after
-        return tuple(there.get(name) for name in self._names[page])
+        slots = tuple(there.pop(name, None) for name in self._names[page])
+        for _, inode in there.values():  # made since: shown by the next walk
+            self._table.prune(inode)
+        return slots
 
     def _let_go(self, kept: int) -> None:
         """Hold the *kept* newest pages only; drop the inodes that the kernel did not take."""

@@ -117,8 +117,8 @@ class SpoolFile(SparseFile):
     def label(self, seal: Seal, *, replaces: Iterable[str] = (), durable: bool) -> None:
         """Label it with *seal*, which takes the place of the rows *replaces*.
 
-        Written before `make_durable` it survives a power cut with the bytes: the blocks that ext4
-        gives a new file when it is synced come behind it in the same journal.
+        A *durable* one is written behind `make_durable`: a label that survives a power cut must
+        not speak of bytes that did not. It reaches the disk with the journal's next sync.
         """
         others = tuple(old for old in replaces if old != seal.id)
         self.write_label(new_label(seal, self._directory.boot, replaces=others, durable=durable))

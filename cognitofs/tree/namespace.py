@@ -163,7 +163,9 @@ class Namespace:
     def note_all(self, parent: Inode, listing: Listing) -> None:
         """Bring every name that is known in line with a whole listing of *parent*."""
         for name in [*parent.children, *parent.absent]:
-            self.note(parent, name, seen_in(listing, name), listing.started)
+            inode = self.note(parent, name, seen_in(listing, name), listing.started)
+            if inode is not None:
+                self.table.prune(inode)  # nobody has asked for a new one yet
 
     def _outdate(self, parent: Inode, name: str, child: Inode | None) -> None:
         """Tell the kernel that a name stands for something else, if it may think otherwise."""

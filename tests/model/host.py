@@ -490,7 +490,8 @@ class Host:
         assert rig.spools.names() == []
         assert self.m.fs.files.all() == []
         assert rig.table.root.unsent_below == 0
-        assert [i for i in rig.table if i.number != ROOT] == []
+        left = [(i.key, i.lookups, i.pins) for i in rig.table if i.number != ROOT]
+        assert not left, left
         # An upload whose begin was never answered is unknown to anybody.
         assert not set(self.cloud.bucket.uploads) & self.cloud.journalled
 

@@ -9,6 +9,7 @@ journal ends with its last synced commit. Removed names stay removed, which is t
 import os
 from pathlib import Path
 
+from cognitofs.spool import spoolfile
 from cognitofs.spool.journal import Journal
 
 _FULL = 2
@@ -49,6 +50,8 @@ class SafeState:
             self._keep_database()
             return journal
 
+        self._patch = patch
+        self._cuts = 0
         patch.setattr(os, "fdatasync", fdatasynced)
         patch.setattr(os, "fsync", fsynced)
         patch.setattr(Journal, "_apply", applied)
@@ -73,6 +76,9 @@ class SafeState:
 
         With *keeps_names* the disk had written the names by itself, only the bytes are missing.
         """
+        self._cuts += 1
+        boot = f"boot-{self._cuts}"  # a label counts without a sync in the same one only
+        self._patch.setattr(spoolfile, "this_boot", lambda: boot)
         for name in _DATABASE:
             (self.state / name).unlink(missing_ok=True)
         for name, data in self._database.items():

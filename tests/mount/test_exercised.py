@@ -63,7 +63,7 @@ def compare(machine, right, effort, rounds, calls):
 
 def test_a_file_holds_what_was_written_under_random_work(machine, weed, effort):
     for seed in effort.rounds(1):
-        exercise(machine, weed, effort, seed, "fsync", 400, LARGE)
+        exercise(machine, weed, effort, seed, "fsync", 150, LARGE)
     effort.demand(1, "map_write", "append", "truncate", "reopen", "read", "write")
 
 

@@ -98,6 +98,7 @@ def test_killed_while_it_is_written_nothing_is_published_and_the_rest_is_kept(ma
     assert bytes_left.read_bytes()[-MIB:] == noise(MIB, SIZE - 1)
 
 
+@pytest.mark.reliability
 def test_killed_before_s3_has_answered_the_close_the_next_mount_goes_on(machine, gated, weed_gate):
     source, digest = make_source(machine, SIZE)
     mount = machine.mount(*OPTIONS)

@@ -47,7 +47,11 @@ BUGS = (
                 "fs/openfile.py",
                 "                if durable:\n"
                 "                    await content.spool.make_durable()\n"
+                "                content.spool.label("
+                "seal, replaces=self._replaced, durable=durable)\n"
                 "            await self._record(seal, is_labelled=True, durable=durable)\n",
+                "                content.spool.label("
+                "seal, replaces=self._replaced, durable=durable)\n"
                 "            await self._record(seal, is_labelled=True, durable=durable)\n"
                 "            if durable and content.spool is not None and seal.has_spool:\n"
                 "                await content.spool.make_durable()\n",
