@@ -47,17 +47,27 @@ def open_journal(path: Path, spools: SpoolDirectory, reserve: Reserve | None) ->
         aside = _move_aside(path)
         _log.error("%s (%s)", exc, exc.__cause__)
         journal = Journal.open(path, reserve)
-    found = _lost(journal, spools)
-    replaced = {old for label in found for old in label.replaces}
-    journal.take_up([each.seal for each in found if each.seal is not None], replaced)
-    for name in replaced:
-        spools.unlink(name)
+    try:
+        found = _taken_up(journal, spools)
+    except BaseException:
+        journal.close()
+        raise
     journal.labels = spools
     if aside is None and not found:
         return OpenedJournal(journal)
     sentence = _sentence(aside, len(found))
     _log.error("%s", sentence)
     return OpenedJournal(journal, (sentence,))
+
+
+def _taken_up(journal: Journal, spools: SpoolDirectory) -> tuple[Label, ...]:
+    """Give the journal back what it should have had; return the labels that told."""
+    found = _lost(journal, spools)
+    replaced = {old for label in found for old in label.replaces}
+    journal.take_up([each.seal for each in found if each.seal is not None], replaced)
+    for name in replaced:
+        spools.unlink(name)
+    return found
 
 
 def _lost(journal: Journal, spools: SpoolDirectory) -> tuple[Label, ...]:
