@@ -17,7 +17,7 @@ import apsw
 from cognitofs.errors import JournalDamaged
 from cognitofs.spool.intents import Intents
 from cognitofs.spool.journal import Journal
-from cognitofs.spool.labels import Label
+from cognitofs.spool.labels import Label, mark_of
 from cognitofs.spool.reserve import Reserve
 from cognitofs.spool.schema import damaged
 from cognitofs.spool.seal import Seal
@@ -80,7 +80,7 @@ def _lost(journal: Journal, spools: SpoolDirectory) -> tuple[Label, ...]:
     found: dict[str, Label] = {}
     for name in spools.names():
         row = rows.get(name)
-        label = spools.label_of(name, unless=row.txid.encode() if row is not None else b"")
+        label = spools.label_of(name, unless=mark_of(row) if row is not None else b"")
         if label is not None and _is_news(label, row):
             found[name] = label
     return newest(found, spools.boot)

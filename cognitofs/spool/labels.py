@@ -75,6 +75,7 @@ def encode_label(label: Label) -> bytes:
     """Return *label* as the bytes of an attribute, its checksum first."""
     body = {
         "format": FORMAT,
+        "txid": "" if label.seal is None else label.seal.txid,
         "key": label.key,
         "seal": None if label.seal is None else _plain(label.seal),
         "replaces": label.replaces,
@@ -84,6 +85,11 @@ def encode_label(label: Label) -> bytes:
     }
     text = json.dumps(body, separators=(",", ":")).encode()
     return b"%08x " % zlib.crc32(text) + text
+
+
+def mark_of(seal: Seal) -> bytes:
+    """Return what is in the label of *seal*, and in that of no seal that supersedes it."""
+    return b'"txid":"%s"' % seal.txid.encode()
 
 
 def decode_label(data: bytes) -> Label | None:
