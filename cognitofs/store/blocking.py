@@ -306,7 +306,7 @@ class BlockingStore:
                 refusal = translate.refusal_of(answer)
             if not is_last and self._is_clock_corrected(refusal):
                 continue
-            if not refusal.is_expired or (is_last and not refusal.code):
+            if not refusal.may_be_expired or (is_last and not refusal.is_expired):
                 break
             self._keys.invalidate(keys.access_key)
             if is_last:

@@ -118,8 +118,17 @@ class Refusal:
 
     @property
     def is_expired(self) -> bool:
-        """Whether new keys may help; HEAD with expired keys is a bare 400."""
-        return self.code in _EXPIRED or (self.status == 400 and not self.code)
+        """Whether S3 says that the keys have expired."""
+        return self.code in _EXPIRED
+
+    @property
+    def may_be_expired(self) -> bool:
+        """Whether new keys may help.
+
+        HEAD with expired keys is a bare 400; servers off AWS forget keys that have expired.
+        """
+        is_bare = self.status == 400 and not self.code
+        return self.is_expired or is_bare or self.code == "InvalidAccessKeyId"
 
 
 def refusal_of(answer: answers.Answer) -> Refusal:

@@ -12,6 +12,7 @@ from cognitofs.errors import (
     Changed,
     ClockSkew,
     Corrupted,
+    KeysRefused,
     NoSuchBucket,
     PreconditionFailed,
     Rejected,
@@ -89,7 +90,7 @@ async def test_ten_thousand_random_keys_arrive_as_they_are_and_below_the_prefix(
     assert sources == [f"bucket/{PREFIX}{key}" for key in sent]
 
 
-@pytest.mark.parametrize("code", ["ExpiredToken", "InvalidToken"])
+@pytest.mark.parametrize("code", ["ExpiredToken", "InvalidToken", "InvalidAccessKeyId"])
 async def test_expired_keys_are_renewed_and_even_a_commit_is_sent_again(code):
     keys = RenewableKeys()
     server = await ask([reply(400, error_body(code)), STORED], put, keys=keys)
@@ -117,6 +118,11 @@ async def test_keys_that_stay_expired_are_not_renewed_for_ever():
             await put(store)
         store.close()
     assert len(server.heard) == 2
+
+
+async def test_keys_that_stay_unknown_are_a_refusal():
+    with pytest.raises(KeysRefused, match="Sign in again"):
+        await ask([reply(403, error_body("InvalidAccessKeyId"))] * 5, put)
 
 
 async def test_a_bare_400_that_stays_is_a_refusal():
