@@ -247,7 +247,8 @@ class Content:
     def _resize(self, size: int) -> None:
         inode = self.inode
         inode.size = size
-        inode.attributes = replace(inode.attributes, mtime_ns=self.rig.now_ns())
+        inode.changed_ns = self.rig.now_ns()
+        inode.attributes = replace(inode.attributes, mtime_ns=inode.changed_ns)
 
     def _stream(self, spool: SpoolFile) -> None:
         """Send full parts of a new file while it is written: only what has no base."""

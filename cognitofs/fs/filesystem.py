@@ -141,14 +141,14 @@ class Filesystem:
     def stat(self, inode: Inode) -> Stat:
         """Return what is known of *inode* right now."""
         promises, attributes = self.rig.promises, inode.attributes
-        changed = inode.remote.modified * 1_000_000_000 if inode.remote is not None else 0
-        modified = inode.entries_changed_ns or attributes.mtime_ns
+        committed = inode.remote.modified * 1_000_000_000 if inode.remote is not None else 0
+        changed = inode.changed_ns or max(attributes.mtime_ns, committed)
         return Stat(
             number=inode.number,
             mode=inode.kind.value | self._mode(inode),
             size=inode.size,
-            mtime_ns=modified,
-            ctime_ns=max(modified, changed),
+            mtime_ns=inode.entries_changed_ns or attributes.mtime_ns,
+            ctime_ns=max(changed, inode.entries_changed_ns),
             nlink=0 if not inode.is_attached else 2 if inode.is_directory else 1,
             uid=promises.uid,
             gid=promises.gid,
@@ -211,6 +211,7 @@ class Filesystem:
         await self._change(inode, attributes)
 
     async def _change(self, inode: Inode, attributes: Attributes) -> None:
+        inode.changed_ns = self.rig.now_ns()
         if attributes == inode.attributes:
             return
         inode.attributes = attributes

@@ -272,7 +272,6 @@ class OpenFile:
         self.replaces = None
         self.forerunners.settled()
         self._rig.namespace.confirmed(inode)
-        self._rig.kernel.forget_attributes(inode.number)  # its times are those of the object now
         self.rewrite_headers_if_changed()
         self._when_unneeded(self)
 

@@ -214,6 +214,7 @@ def _place(rig: Rig, files: Files, seal: Seal) -> Inode:
     inode.headers = seal.headers
     inode.remote = None if is_marker else seal.base
     inode.unsent = True
+    inode.changed_ns = rig.now_ns()
     return inode
 
 

@@ -15,6 +15,7 @@ from cognitofs.tree.attributes import Defaults, read_attributes
 from cognitofs.tree.inodes import Inode
 from cognitofs.tree.memory import AttributeMemory
 from cognitofs.tree.names import is_at_or_below
+from cognitofs.tree.seen import SAME_MOMENT
 
 AHEAD = 64
 """HEADs ahead of the caller: hides 20 ms of latency at about 3,000 files a second."""
@@ -85,6 +86,8 @@ class Describer:
     def describe_as(self, inode: Inode, info: ObjectInfo, headers: ObjectHeaders) -> None:
         """Note what the object of *inode* carries."""
         is_marker = info.key.endswith("/")
+        if inode.remote is not None and inode.remote.modified + SAME_MOMENT < info.modified:
+            inode.changed_ns = 0  # somebody else changed its headers
         inode.remote = info
         inode.headers = headers
         shown = self.unsent_headers(info) or headers

@@ -31,6 +31,8 @@ class Inode:
     `absent` says when a name was last known not to exist, `ours` what we made of a name and when,
     for when its inode is forgotten; `listing` is a whole directory as last seen, `walked` the
     listing that somebody is reading. What was known of its names before `distrusted` holds no more.
+    `changed_ns` is when this mount last changed it, which stays its ctime when S3 has the change; 0
+    for not since it is known as it is: then LastModified tells.
     `unsent` says that its truth is here, not in a listing: S3 does not have it yet.
     `entries_changed_ns` is when this mount last changed a directory's entries, 0 for never and once
     a time was set: S3 keeps no such time, so it lasts as long as the inode.
@@ -40,6 +42,7 @@ class Inode:
         "_unsent",
         "absent",
         "attributes",
+        "changed_ns",
         "checked",
         "children",
         "distrusted",
@@ -75,6 +78,7 @@ class Inode:
         self.lookups = 0
         self.pins = 0
         self.children: dict[str, Inode] = {}
+        self.changed_ns = 0
         self.entries_changed_ns = 0
         self._unsent = False
         self.unsent_below = 0

@@ -28,11 +28,8 @@ from cognitofs.tree.inodes import NEVER, Inode, InodeTable
 from cognitofs.tree.kernel import Kernel
 from cognitofs.tree.listing import KEPT_ENTRIES, Entry, Listing
 from cognitofs.tree.questions import Questions
-from cognitofs.tree.seen import Seen, is_same, may_turn_out_a_symlink, seen_in
+from cognitofs.tree.seen import SAME_MOMENT, Seen, is_same, may_turn_out_a_symlink, seen_in
 from cognitofs.tree.veil import Veil
-
-SAME_MOMENT = 2
-"""Seconds. LastModified of our own commits is known from the answer's Date only."""
 
 RELISTED_ENTRIES = 1000
 """A directory of one LIST page: one LIST tells of all names what HEAD and LIST tell of one."""
@@ -203,7 +200,7 @@ class Namespace:
             self.describer.describe_as(inode, seen.info, seen.head.headers)
         elif inode.remote is None or inode.remote.modified + SAME_MOMENT < seen.info.modified:
             # Another LastModified under the same ETag: somebody changed headers by self-copy.
-            inode.remote, inode.headers = seen.info, None
+            inode.remote, inode.headers, inode.changed_ns = seen.info, None, 0
             self.describer.recall(inode)
             self.kernel.forget_attributes(inode.number)
 
@@ -290,7 +287,7 @@ class Namespace:
         inode.checked = self._now()
         parent.absent.pop(name, None)
         parent.ours.pop(name, None)
-        parent.entries_changed_ns = self._now_ns()
+        inode.changed_ns = parent.entries_changed_ns = self._now_ns()
         if inode.is_directory:
             inode.listing = Listing(inode.checked)  # it is new, hence empty
         return inode
@@ -309,7 +306,7 @@ class Namespace:
         if inode.parent is not None:
             self._note_absent(inode.parent, inode.name, self._now())
             inode.parent.entries_changed_ns = self._now_ns()
-        parent.entries_changed_ns = self._now_ns()
+        inode.changed_ns = parent.entries_changed_ns = self._now_ns()
         self.table.move(inode, parent, name)
         parent.absent.pop(name, None)
         parent.ours.pop(name, None)

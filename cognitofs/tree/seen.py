@@ -7,6 +7,9 @@ from cognitofs.tree.attributes import may_be_symlink
 from cognitofs.tree.inodes import Inode
 from cognitofs.tree.listing import Listing
 
+SAME_MOMENT = 2
+"""Seconds. LastModified of our own commits is known from the answer's Date only."""
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:

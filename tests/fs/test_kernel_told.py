@@ -79,13 +79,15 @@ async def test_an_open_that_finds_another_version_tells_of_it(bucket, store, tmp
         assert told.entries == [(1, "f")]
 
 
-async def test_an_upload_tells_that_times_are_the_objects_now(bucket, store, tmp_path):
+async def test_an_upload_changes_nothing_that_the_kernel_knows(bucket, store, tmp_path):
     async with here(store, tmp_path, sync="fsync") as m:
         told = Told(m)
         number = await m.store_file("f", b"bytes")
+        before = m.fs.stat(m.fs.rig.table.get(number))
         await m.drain()
-        assert number in told.attributes
-        assert told.entries == []
+        after = m.fs.stat(m.fs.rig.table.get(number))
+        assert (after.mtime_ns, after.ctime_ns) == (before.mtime_ns, before.ctime_ns)
+        assert (told.attributes, told.entries) == ([], [])
 
 
 async def test_a_debounced_change_of_mode_tells_of_it_when_s3_has_it(bucket, store, tmp_path):
