@@ -257,7 +257,7 @@ def try_all(happens):
                     break
 
 
-@pytest.mark.parametrize("level", ["close", "fsync"])
+@pytest.mark.parametrize("level", ["close", pytest.param("fsync", marks=pytest.mark.reliability)])
 @pytest.mark.parametrize(
     "work",
     [

@@ -203,7 +203,7 @@ def check_lives(effort, ordinary):
 
 
 def test_two_writers_lose_nothing_to_each_other(effort):
-    check_lives(effort, 100)
+    check_lives(effort, 50)
 
 
 @pytest.mark.reliability

@@ -85,7 +85,7 @@ def weed(seaweedfs: S3Server, machine: Machine) -> Bucket:
     return bucket
 
 
-@pytest.fixture(params=["moto", "seaweedfs"])
+@pytest.fixture(params=[pytest.param("moto", marks=pytest.mark.reliability), "seaweedfs"])
 def bucket(request: pytest.FixtureRequest, machine: Machine) -> Bucket:
     """Return a bucket of each server that the machine's profile names."""
     names = {"moto": "moto_server", "seaweedfs": "seaweedfs"}

@@ -15,6 +15,8 @@ from tests.mount.mounted import Machine
 from tests.mount.semantics.scene import Case, Place
 
 FIXTURES = {"strict": "strict_s3", "seaweedfs": "seaweedfs"}
+ON_SEAWEEDFS = pytest.param("seaweedfs", marks=pytest.mark.reliability)
+"""The same cases again on a server that many use: with the heavier suites."""
 TMPFS = "/dev/shm"
 
 
@@ -45,7 +47,7 @@ def _mounted(request: pytest.FixtureRequest, name: str, directory: Path) -> Iter
         machine.close()
 
 
-@pytest.fixture(scope="module", params=["strict", "seaweedfs"])
+@pytest.fixture(scope="module", params=["strict", ON_SEAWEEDFS])
 def mounted(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Place]:
@@ -53,7 +55,7 @@ def mounted(
     yield from _mounted(request, request.param, tmp_path_factory.mktemp("machine"))
 
 
-@pytest.fixture(scope="module", params=["strict", "seaweedfs", "tmpfs"])
+@pytest.fixture(scope="module", params=["strict", ON_SEAWEEDFS, "tmpfs"])
 def anywhere(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Place]:
