@@ -175,7 +175,7 @@ def _journalled(mount: MountStatus) -> list[FileStatus]:
 def _opened(files: StateFiles) -> "Iterator[Journal]":
     """Open the journal of a mount that does not run, under its lock. Raises MountpointBusy."""
     from cognitofs.spool.journal import Journal  # noqa: PLC0415 -- brings trio: not for --help
-    from cognitofs.spool.spoolfile import SpoolDirectory  # noqa: PLC0415 -- as above
+    from cognitofs.spool.spooldirectory import SpoolDirectory  # noqa: PLC0415 -- as above
 
     binding = binding_in(files)
     if binding is None:

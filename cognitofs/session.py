@@ -43,7 +43,7 @@ from cognitofs.spool.intents import Intents
 from cognitofs.spool.journal import Journal
 from cognitofs.spool.reserve import Reserve
 from cognitofs.spool.space import Space
-from cognitofs.spool.spoolfile import SpoolDirectory
+from cognitofs.spool.spooldirectory import SpoolDirectory
 from cognitofs.state import Binding, Note, StateDirectory, cache_directory
 from cognitofs.store.s3 import S3Store
 from cognitofs.transfer.deletions import Deletions

@@ -283,6 +283,7 @@ class Content:
             supersedes=mine.doubts,
             leaves=mine.leaves,
             given_up=() if spool is None else _pairs(spool.given_up),
+            damaged=() if spool is None else _pairs(spool.damaged),
         )
 
     def committed(self, upload: Upload, info: ObjectInfo, *, is_dirty: bool) -> None:

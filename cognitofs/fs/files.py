@@ -6,6 +6,7 @@ and the last release return. Names are `mutations.py`'s, bytes are `content.py`'
 INVARIANT: an inode with an OpenFile is pinned; the OpenFile goes when nothing refers to it.
 """
 
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -20,6 +21,11 @@ from cognitofs.transfer.headerwriter import HeaderWriter
 from cognitofs.transfer.upload import Upload
 from cognitofs.tree.inodes import Inode
 
+_log = logging.getLogger(__name__)
+
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = 60.0
+"""Seconds between tries to seal a closed file that the local disk refused."""
 WAITING_AT_ONCE = 256
 """Handlers that wait for S3 at a time; main() runs 1000 tasks, so that others still answer."""
 
@@ -134,8 +140,21 @@ class Files:
                 try:
                     await self._sealed(file)
                 except CognitoFSError:
+                    self._rig.uploader.nursery.start_soon(self._seal_later, file)
                     await file.make_durable()
                     raise
+
+    async def _seal_later(self, file: OpenFile) -> None:
+        """Seal a closed file that could not be sealed: the disk may take it again."""
+        pause = FIRST_PAUSE
+        while file.dirty and not file.unlinked and not file.handles:
+            await trio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+            if not file.handles:  # else their close does it
+                try:
+                    await self._sealed(file)
+                except CognitoFSError as exc:
+                    _log.warning("%r is closed but not safe yet: %s", file.inode.key, exc)
 
     async def complete(self, file: OpenFile) -> None:
         """Bring *file* to S3 if it has bytes that nobody else has: they are bound to its key."""

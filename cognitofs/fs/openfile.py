@@ -15,6 +15,8 @@ from dataclasses import replace
 
 import trio
 
+from cognitofs.errors import SpoolError
+from cognitofs.fs import suspects
 from cognitofs.fs.carried import Carried
 from cognitofs.fs.content import Content, next_headers
 from cognitofs.fs.contest import Contest
@@ -150,19 +152,28 @@ class OpenFile:
         content = self.content
         # Else a power cut brings that row back, and takes what replaced it for somebody else's.
         durable = durable or self.deferred is not None
+        refusal: SpoolError | None = None
         with self._going_on():
             seal = await self._freeze()
-            if content.spool is not None and seal.has_spool:
-                if durable:
-                    await content.spool.make_durable()
-                content.spool.label(seal, replaces=self._replaced, durable=durable)
-            await self._record(seal, is_labelled=True, durable=durable)
+            with suspects.as_it_was(content) as old:
+                if content.spool is not None and seal.has_spool:
+                    if durable:
+                        seal, refusal = await suspects.make_durable(content, seal)
+                    content.spool.label(seal, replaces=self._replaced, durable=durable)
+                if content.spool is not old:
+                    self._drop_stream()  # S3 was sent what the disk may not have kept
+                await self._record(seal, is_labelled=True, durable=durable)
+            suspects.forget(old, unless=content.spool)
         self.dirty, self.deferred = False, None
         content.touched_since_seal = ExtentMap()
         content.low_water = seal.size
         multipart, content.multipart = content.multipart, None
         spool = content.spool if seal.has_spool else None
         content.upload = self._rig.uploader.submit(seal, spool, multipart, self)
+        if refusal is not None:
+            content.upload.refusal = refusal  # nobody hears twice of it
+            self.failures.note(refusal)
+            raise refusal
         return content.upload
 
     @property
@@ -245,10 +256,42 @@ class OpenFile:
 
     async def make_durable(self) -> None:
         """Return when what was sealed survives a power cut: S3 has not answered."""
-        if self.upload is not None and self.upload.spool is not None:
-            self.upload.spool.label(self.upload.seal, durable=True)
-            await self.upload.spool.make_durable()
+        upload = self.upload
+        if upload is not None and upload.spool is not None and not upload.seal.damaged:
+            upload.spool.label(upload.seal, durable=True)
+            try:
+                await upload.spool.make_durable()
+            except SpoolError as exc:
+                self.failures.note(exc)
+                await self._rescue(upload.spool, exc)
+                raise
         await self._rig.journal.make_durable()
+
+    async def _rescue(self, spool: SpoolFile, refusal: SpoolError) -> None:
+        """Let what is sealed in the suspect file *spool* go on from a copy of it."""
+        async with self.lock:
+            if self.upload is None or self.upload.spool is not spool or self.unlinked:
+                return
+            await self.stop_sending()
+            stopped = self.forerunners.stopped
+            if stopped is None:
+                return  # S3 has it
+            if stopped.has_sole_bytes:
+                self._go_on()  # bound to its upload; what is sent of it is verified
+                return
+            with self._going_on():
+                twin = await spool.rescued()
+                seal = suspects.moved(self._as_now(stopped.seal), twin)
+                try:
+                    await self._record(seal, durable=True)
+                except BaseException:
+                    suspects.forget(twin, unless=spool)
+                    raise
+            if self.content.spool is spool:
+                self.content.spool = twin
+            suspects.forget(spool, unless=twin)
+            self.content.upload = self._rig.uploader.submit(seal, twin, None, self)
+            self.content.upload.refusal = refusal
 
     # -- what S3 has ------------------------------------------------------------------------------
 

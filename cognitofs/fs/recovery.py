@@ -176,6 +176,8 @@ def _abort(rig: Rig, upload: OpenUpload) -> None:
 def _restore(rig: Rig, files: Files, seal: Seal, upload: OpenUpload | None) -> None:
     touched = ExtentMap(seal.touched)
     spool = rig.spools.open(seal.id, touched, seal.given_up) if seal.has_spool else None
+    if spool is not None:
+        spool.damaged = ExtentMap(seal.damaged)
     multipart = None if upload is None else _resumed(rig, seal, upload)
     inode = _place(rig, files, seal)
     file = files.of(inode)

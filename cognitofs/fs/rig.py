@@ -14,7 +14,7 @@ from cognitofs.levels import Rights
 from cognitofs.spool.blockcache import BlockCache
 from cognitofs.spool.intents import Intents
 from cognitofs.spool.journal import Journal
-from cognitofs.spool.spoolfile import SpoolDirectory
+from cognitofs.spool.spooldirectory import SpoolDirectory
 from cognitofs.store.interface import ObjectStore
 from cognitofs.transfer.deletions import Deletions
 from cognitofs.transfer.readahead import Reader

@@ -22,7 +22,7 @@ from cognitofs.spool.reserve import Reserve
 from cognitofs.spool.schema import damaged
 from cognitofs.spool.seal import Seal
 from cognitofs.spool.sparsefile import local_disk
-from cognitofs.spool.spoolfile import SpoolDirectory
+from cognitofs.spool.spooldirectory import SpoolDirectory
 
 _log = logging.getLogger(__name__)
 

@@ -136,10 +136,10 @@ class Journal:
         """Return all sealed files, oldest first."""
         rows = self._db.execute(
             "SELECT id, key, size, touched, base, base_limit, expect, headers, has_spool,"
-            " supersedes, leaves, given_up, state, error, crc FROM file ORDER BY rowid"
+            " supersedes, leaves, given_up, state, error, crc, damaged FROM file ORDER BY rowid"
         )
         return [
-            PendingFile(_seal_of(row[:12], row[14]), str(row[12]), str(row[13])) for row in rows
+            PendingFile(_seal_of(row[:12], *row[14:]), str(row[12]), str(row[13])) for row in rows
         ]
 
     def uploads(self) -> list[OpenUpload]:
@@ -338,15 +338,15 @@ def insert_file(seal: Seal) -> Statement:
     """Return what records a sealed file."""
     sql = (
         "INSERT OR REPLACE INTO file(id, key, size, touched, base, base_limit, expect, headers,"
-        " has_spool, supersedes, leaves, given_up, state, crc)"
-        " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'sealed', ?)"
+        " has_spool, supersedes, leaves, given_up, state, crc, damaged)"
+        " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'sealed', ?, ?)"
     )
     base = encode_info(seal.base)
     values = (seal.id, seal.key, seal.size, json.dumps(seal.touched), base, seal.base_limit)
     rest = (seal.expect, encode_headers(seal.headers), int(seal.has_spool))
     lists = (json.dumps(each) for each in (seal.supersedes, seal.leaves, seal.given_up))
     row = (*values, *rest, *lists)
-    return sql, (*row, _crc(row))
+    return sql, (*row, _crc(row), json.dumps(seal.damaged))
 
 
 def _crc(row: tuple[object, ...]) -> int:
@@ -373,7 +373,7 @@ def _forget_upload(upload_id: str) -> list[Statement]:
     ]
 
 
-def _seal_of(row: tuple[object, ...], crc: object) -> Seal:
+def _seal_of(row: tuple[object, ...], crc: object, damaged: object) -> Seal:
     if crc is not None and crc != _crc(row):
         raise ValueError("the row is not what was written")
     id_, key, size, touched, base, base_limit, expect, headers, has_spool, *lists = row
@@ -391,4 +391,5 @@ def _seal_of(row: tuple[object, ...], crc: object) -> Seal:
         supersedes=tuple(superseded),
         leaves=tuple((where, txid) for where, txid in left),
         given_up=tuple((start, stop) for start, stop in given_up),
+        damaged=tuple((start, stop) for start, stop in json.loads(str(damaged))),
     )

@@ -41,8 +41,8 @@ class Label:
 
     def has_all_bytes(self, boot: str) -> bool:
         """Tell whether the sealed bytes are in the file, in the machine's run *boot*."""
-        if self.seal is None or self.seal.given_up:
-            return False  # only the multipart upload had them, and only the journal its id
+        if self.seal is None or self.seal.given_up or self.seal.damaged:
+            return False  # only the multipart upload has them, and only the journal its id
         return self.is_durable or (bool(boot) and boot == self.boot)
 
 

@@ -13,7 +13,7 @@ import apsw
 
 from cognitofs.errors import JournalDamaged, JournalTooNew, SpoolDamaged
 
-VERSION = 4
+VERSION = 5
 """Of the tables below (user_version)."""
 
 BROKEN = (apsw.NotADBError, apsw.CorruptError, apsw.SQLError, apsw.ReadOnlyError, ValueError)
@@ -78,6 +78,8 @@ _GIVEN_UP = "ALTER TABLE file ADD COLUMN given_up TEXT NOT NULL DEFAULT '[]'"
 _CHECKED = """
 ALTER TABLE file ADD COLUMN crc INTEGER;  -- of all that a seal says; NULL: of an older version
 """
+_DAMAGED = "ALTER TABLE file ADD COLUMN damaged TEXT NOT NULL DEFAULT '[]'"
+"""JSON [[start, stop], ...]: bytes that the disk does not give back as they were written."""
 
 
 def _prepare(connection: apsw.Connection, version: int) -> None:
@@ -92,6 +94,7 @@ def _prepare(connection: apsw.Connection, version: int) -> None:
         lambda: connection.execute(_NAMES),
         lambda: connection.execute(_GIVEN_UP),
         lambda: connection.execute(_CHECKED),
+        lambda: connection.execute(_DAMAGED),
     )
     with connection:
         for migrate in migrations[version:]:

@@ -27,7 +27,8 @@ class Seal:
     `supersedes` are the txids of earlier seals of this file whose commit may or may not be on S3;
     `leaves` are (key, txid) of such commits under names that the file had before: what is found
     there is removed once this seal is on S3. `given_up` are ranges that are only in the multipart
-    upload of this seal: their disk space was needed.
+    upload of this seal: their disk space was needed. `damaged` are ranges that the disk does not
+    give back as they were written: nothing of it may be sent.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Seal:
     supersedes: tuple[str, ...] = ()
     leaves: tuple[tuple[str, str], ...] = ()
     given_up: tuple[tuple[int, int], ...] = ()
+    damaged: tuple[tuple[int, int], ...] = ()
 
     @property
     def txid(self) -> str:

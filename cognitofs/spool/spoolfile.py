@@ -1,39 +1,32 @@
-"""SpoolFile: the unsent bytes of one file; SpoolDirectory: where they all lie.
+"""SpoolFile: the unsent bytes of one file, and how they become durable.
 
-Owns the names in `spool/` (32 hex digits, never derived from a user's path) and `lost+found/`,
-and how a spool file becomes durable. Does not know what the bytes are for: that is the journal's.
+Does not know what the bytes are for: that is the journal's. Its name is `spooldirectory.py`'s.
 
-INVARIANT: everything is opened relative to a directory descriptor, with O_NOFOLLOW, mode 0600.
 INVARIANT: a spool file is unlinked only by `discard` or `detach`, after its journal row is gone.
 """
 
 import errno
 import fcntl
-import json
-import logging
 import os
-import secrets
-import stat
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import trio
 
 from cognitofs.errors import SpoolDamaged, SpoolError
-from cognitofs.spool.descriptors import Descriptors
 from cognitofs.spool.extents import ExtentMap
-from cognitofs.spool.labels import NAME as LABEL
-from cognitofs.spool.labels import Label, decode_label, encode_label, new_label, this_boot
+from cognitofs.spool.labels import Label, encode_label, new_label
 from cognitofs.spool.seal import Seal
-from cognitofs.spool.space import Space
-from cognitofs.spool.sparsefile import BLOCK, DiskPace, SparseFile, local_disk
+from cognitofs.spool.sparsefile import BLOCK, SparseFile, local_disk
+from cognitofs.spool.writtensums import WrittenSums
+
+if TYPE_CHECKING:
+    from cognitofs.spool.spooldirectory import SpoolDirectory
 
 _FICLONE = 0x40049409
 """ioctl of linux/fs.h: share the extents of another file (btrfs, xfs, bcachefs)."""
 
-_log = logging.getLogger(__name__)
+_END = 1 << 63
 _CANNOT_CLONE = (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS)
 
 
@@ -42,6 +35,10 @@ class SpoolFile(SparseFile):
 
     Its descriptor may be parked while nobody uses it and the disk has all that was written: what
     waits for S3 for days must not use up the descriptors of the process.
+
+    `is_suspect` says that the disk refused a sync: the kernel may have dropped pages since, so what
+    is read back counts only where it has the sum of what was written (`rescued`). `damaged` are
+    ranges where it has not.
     """
 
     def __init__(
@@ -55,6 +52,9 @@ class SpoolFile(SparseFile):
         self.count()
         self._name_is_durable = held is not None
         self._is_synced = held is not None
+        self._sums = WrittenSums()
+        self.is_suspect = False
+        self.damaged = ExtentMap()
         if fd >= 0:
             directory.descriptors.opened(self)
 
@@ -93,19 +93,35 @@ class SpoolFile(SparseFile):
     async def write(self, start: int, data: bytes) -> None:
         """See `SparseFile.write`; what it takes is counted."""
         self._is_synced = False
+        stop = start + len(data)
+        self._sums.cut(start, stop, self._pread)
         try:
             await super().write(start, data)
         finally:
             self.count()
+        self._sums.add(start, data)
+        self.damaged.discard(start, stop)
+
+    async def read(self, start: int, stop: int) -> bytes:
+        """See `SparseFile.read`. Raises SpoolDamaged where it is not what was written."""
+        if self.damaged.overlaps(start, stop):
+            raise SpoolDamaged(
+                "The local disk does not give these bytes back as they were written; check the"
+                " disk of the state directory."
+            )
+        return await super().read(start, stop)
 
     def resize(self, size: int) -> None:
         """See `SparseFile.resize`; what it frees is counted."""
         self._is_synced = False
+        self._sums.cut(size, _END, self._pread)
+        self.damaged.discard(size, _END)
         super().resize(size)
         self.count()
 
     def give_up(self, start: int, stop: int) -> None:
         """Give the space of [start, stop) back: the journal says that S3 alone has these bytes."""
+        self._sums.cut(start, stop, self._pread)
         self.punch(start, stop)
         self.given_up.add(start, stop)
         self.count()
@@ -126,10 +142,11 @@ class SpoolFile(SparseFile):
     async def make_durable(self) -> None:
         """Return when the bytes and the name survive a power cut (fdatasync, fsync of directory).
 
-        Raises SpoolDamaged; the kernel may have dropped the bytes then, so never call it a
-        second time for the same bytes and trust the answer.
+        Raises SpoolFull, SpoolDamaged. The kernel may have dropped the bytes then and would say
+        yes the next time: the file is suspect, and never synced again (see `rescued`).
         """
         with self.in_use():
+            era = self._sums.begin_sync()
             self._is_synced = True  # unless something is written meanwhile
             try:
                 await trio.to_thread.run_sync(self._sync)
@@ -137,13 +154,58 @@ class SpoolFile(SparseFile):
                 self._is_synced = False
                 raise
         self._name_is_durable = True
+        self._sums.synced(era)
         self._directory.descriptors.trim()
 
     def _sync(self) -> None:
-        with local_disk("syncing the spool"):
-            os.fdatasync(self.fd)
-            if not self._name_is_durable:
-                os.fsync(self._directory.fd)
+        if self.is_suspect:
+            raise SpoolDamaged("The local disk has refused to sync these bytes before.")
+        fd = self.fd
+        try:
+            with local_disk("syncing the spool"):
+                os.fdatasync(fd)
+                if not self._name_is_durable:
+                    os.fsync(self._directory.fd)
+        except SpoolError:
+            self.is_suspect = True
+            raise
+
+    async def verify(self) -> None:
+        """Set `damaged` of a suspect file: where it does not hold what was written."""
+        with self.in_use():
+            self.damaged = await trio.to_thread.run_sync(self._sums.differing, self._pread)
+
+    async def rescued(self) -> "SpoolFile":
+        """Return a durable copy of a suspect file, compared with what was written.
+
+        Returns this file, with `damaged` set, when it does not hold that any more; or this one,
+        suspect still, when others of its bytes are only in an upload that is bound to its name.
+        Raises SpoolFull, SpoolDamaged when there cannot be a copy now. Nobody may write meanwhile.
+        """
+        held = self.held.copy()
+        with self.in_use():
+            return await trio.to_thread.run_sync(self._rescue, held)
+
+    def _rescue(self, held: ExtentMap) -> "SpoolFile":
+        if self.given_up:
+            self.damaged = self._sums.differing(self._pread)
+            return self
+        twin = self._directory.create()
+        try:
+            with local_disk("copying a spool file"):
+                self._copy_extents(twin, held)
+            self.damaged = self._sums.differing(twin._pread)
+            if not self.damaged:
+                twin._sync()
+        except BaseException:
+            twin.discard()
+            raise
+        if self.damaged:
+            twin.discard()
+            return self
+        twin.held, twin._name_is_durable, twin._is_synced = held, True, True
+        trio.from_thread.run_sync(twin.count)
+        return twin
 
     async def clone(self) -> "SpoolFile":
         """Return a new spool file with the same held bytes, sharing blocks where possible."""
@@ -161,6 +223,8 @@ class SpoolFile(SparseFile):
             twin.discard()
             raise
         twin.held, twin.given_up = held, self.given_up.copy()
+        twin._sums, twin.damaged = self._sums.copy(), self.damaged.copy()
+        twin.is_suspect = self.is_suspect  # they may share blocks
         trio.from_thread.run_sync(twin.count)
         return twin
 
@@ -199,7 +263,8 @@ class SpoolFile(SparseFile):
             fd = os.dup(self.fd)
         self._count_no_more()
         heir = SpoolFile(self._directory, self.name, fd, self.held.copy())
-        heir._is_synced = self._is_synced
+        heir._is_synced, heir.is_suspect = self._is_synced, self.is_suspect
+        heir._sums, heir.damaged = self._sums.copy(), self.damaged.copy()
         heir.given_up = self.given_up.copy()
         self.name = ""
         return heir
@@ -216,147 +281,3 @@ class SpoolFile(SparseFile):
         if not is_open:
             self.held.discard(0, 1 << 63)
         return self
-
-
-def _is_private(found: os.stat_result) -> bool:
-    """Tell whether it is a plain file that only we have a name for."""
-    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_nlink == 1
-
-
-class SpoolDirectory:
-    """The directories `spool` and `lost+found` below a state directory."""
-
-    def __init__(self, state: Path, space: Space | None = None) -> None:
-        self.pace = DiskPace()
-        self.descriptors: Descriptors[SpoolFile] = Descriptors()
-        self.space = space or Space(state)
-        self.lost_found = state / "lost+found"
-        self.boot = this_boot()
-        self._may_label = True
-        with local_disk("opening the spool"):
-            for path in (state / "spool", self.lost_found):
-                path.mkdir(mode=0o700, exist_ok=True)
-            flags = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-            self.fd = os.open(state / "spool", flags)
-            self._lost_fd = os.open(self.lost_found, flags)
-
-    def create(self) -> SpoolFile:
-        """Make an empty spool file."""
-        name = secrets.token_hex(16)
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with local_disk("creating a spool file"):
-            return SpoolFile(self, name, os.open(name, flags, 0o600, dir_fd=self.fd))
-
-    def open(
-        self, name: str, held: ExtentMap, given_up: Sequence[tuple[int, int]] = ()
-    ) -> SpoolFile:
-        """Return the file of a journal row; a descriptor is opened when it is needed."""
-        for start, stop in given_up:
-            held.discard(start, stop)
-        file = SpoolFile(self, name, -1, held)
-        file.given_up = ExtentMap(given_up)
-        return file
-
-    def descriptor(self, name: str) -> int:
-        """Open the file *name*. Raises SpoolDamaged when it is missing or not ours, TooManyOpen."""
-        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with local_disk(f"opening spool file {name}"):
-            fd = os.open(name, flags, dir_fd=self.fd)
-        if not _is_private(os.fstat(fd)):
-            os.close(fd)
-            raise SpoolDamaged(
-                f"The spool file {name} has other names or another owner, so it may not be what"
-                " was closed; look who works in the state directory."
-            )
-        return fd
-
-    def write_label(self, fd: int, data: bytes) -> None:
-        """Set the label of the open file *fd*; where that cannot be, the journal must do alone."""
-        try:
-            os.setxattr(fd, LABEL, data)
-        except OSError as exc:
-            if exc.errno == errno.EOPNOTSUPP and self._may_label:
-                self._may_label = False
-                _log.warning(
-                    "The file system of the state directory keeps no extended attributes: should"
-                    " the journal be damaged, what waits for S3 is kept without its names."
-                )
-            elif exc.errno != errno.EOPNOTSUPP:  # too long, or the disk is full
-                _log.info("A spool file could not be labelled: %s", exc.strerror)
-                with suppress(OSError):
-                    os.removexattr(fd, LABEL)
-
-    def label_of(self, name: str, *, unless: bytes = b"") -> Label | None:
-        """Return what the spool file *name* says of itself, None if nothing or if it has *unless*.
-
-        That is looked for first: it costs less than to understand the label.
-        """
-        try:
-            fd = self.descriptor(name)
-        except SpoolError:
-            return None
-        try:
-            data = os.getxattr(fd, LABEL)
-        except OSError:
-            return None
-        finally:
-            os.close(fd)
-        return None if unless and unless in data else decode_label(data)
-
-    def unlabel(self, name: str) -> None:
-        """Let the spool file *name* say nothing any more."""
-        try:
-            fd = self.descriptor(name) if self._may_label else -1
-        except SpoolError:
-            return
-        with suppress(OSError):
-            os.removexattr(fd, LABEL)
-        if fd >= 0:
-            os.close(fd)
-
-    def relabel(self, seal: Seal) -> None:
-        """Let the label of a sealed file follow *seal*: another name, or another precondition."""
-        found = self.label_of(seal.id) if seal.has_spool and self._may_label else None
-        if found is None or found.seal == seal:
-            return
-        with suppress(SpoolError):
-            fd = self.descriptor(seal.id)
-            try:
-                self.write_label(fd, encode_label(replace(found, key=seal.key, seal=seal)))
-            finally:
-                os.close(fd)
-
-    def names(self) -> list[str]:
-        """Return the names of all spool files."""
-        with local_disk("listing the spool"):
-            return sorted(os.listdir(self.fd))
-
-    def unlink(self, name: str) -> None:
-        """Remove a spool file; a missing one is no error."""
-        with local_disk("removing a spool file"):
-            try:
-                os.unlink(name, dir_fd=self.fd)
-            except FileNotFoundError:
-                return
-
-    def give_up(self, name: str, note: dict[str, object]) -> bool:
-        """Move a spool file to lost+found, with *note* beside it; an empty one just goes.
-
-        Returns whether there was anything to keep.
-        """
-        with local_disk("moving a spool file to lost+found"):
-            found = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
-            if not found.st_size:
-                os.unlink(name, dir_fd=self.fd)
-                return False
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-            fd = os.open(f"{name}.json", flags, 0o600, dir_fd=self._lost_fd)
-            with os.fdopen(fd, "w") as file:
-                json.dump(note, file, indent=1)
-            os.rename(name, name, src_dir_fd=self.fd, dst_dir_fd=self._lost_fd)
-        return True
-
-    def close(self) -> None:
-        """Close the directory descriptors."""
-        os.close(self.fd)
-        os.close(self._lost_fd)

@@ -20,8 +20,10 @@ try:
     from awscrt.checksums import combine_crc64nvme, crc32c, crc64nvme
 except ImportError:  # a platform without a wheel: CRC-32 per part is what zlib offers
     _WIDTH, ALGORITHM = 4, "CRC32"
+    _step: Callable[[bytes | memoryview, int], int] = zlib.crc32
 else:
     _WIDTH, ALGORITHM = 8, "CRC64NVME"
+    _step = crc64nvme
 
 HEADER = f"x-amz-checksum-{ALGORITHM.lower()}"
 """The header that carries a checksum in requests and answers."""
@@ -37,6 +39,11 @@ Summer = Callable[[Iterable[bytes]], str]
 def checksum(blocks: Iterable[bytes]) -> str:
     """Return the checksum of the concatenated *blocks*."""
     return summers()[HEADER](blocks)
+
+
+def running_sum(data: bytes | memoryview, before: int = 0) -> int:
+    """Return the sum, as a number, of *data* behind what has the sum *before*."""
+    return _step(data, before)
 
 
 def summers() -> Mapping[str, Summer]:

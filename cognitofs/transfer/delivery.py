@@ -17,6 +17,7 @@ from cognitofs.errors import (
     NoSuchUpload,
     NotFound,
     PreconditionFailed,
+    SpoolDamaged,
     Transient,
 )
 from cognitofs.parallel import run_all
@@ -89,6 +90,10 @@ class Delivery:
         seal = upload.seal
         if upload.spool is None:
             return ()
+        if upload.spool.is_suspect:
+            await upload.spool.verify()
+        if upload.spool.damaged.overlaps(0, seal.size):
+            raise _damaged(seal.key, upload.spool.damaged)
         if upload.multipart is None and upload.has_sole_bytes:
             raise NoSuchUpload("The journal does not know the upload any more.")
         upload.spool.reach(seal.size)
@@ -191,6 +196,15 @@ class Delivery:
         continues = None if upload.multipart is None else upload.multipart.continued
         await self._journal.seal(seal, continues=continues, durable=False)
         upload.seal = seal
+
+
+def _damaged(key: str, where: ExtentMap) -> SpoolDamaged:
+    ranges = ", ".join(f"{extent.start}-{extent.stop}" for extent in where)
+    return SpoolDamaged(
+        f"The local disk failed and does not give {key!r} back as it was written (bytes {ranges});"
+        " store the file again, or take the rest of it with `cognitofs recover export`; check the"
+        " disk of the state directory."
+    )
 
 
 def _is_spent(multipart: Multipart, verdict: Verdict, error: CognitoFSError) -> bool:

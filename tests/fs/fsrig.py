@@ -14,7 +14,7 @@ from cognitofs.spool.blockcache import BlockCache
 from cognitofs.spool.damage import open_journal
 from cognitofs.spool.intents import Intents
 from cognitofs.spool.space import Space
-from cognitofs.spool.spoolfile import SpoolDirectory
+from cognitofs.spool.spooldirectory import SpoolDirectory
 from cognitofs.transfer.deletions import Deletions
 from cognitofs.transfer.parts import Ladder
 from cognitofs.transfer.readahead import Reader

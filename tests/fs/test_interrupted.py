@@ -14,7 +14,7 @@ from cognitofs.errors import AccessDenied, NoSuchUpload, SpoolFull, Unreachable
 from cognitofs.fs.filesystem import Changes
 from cognitofs.spool.journal import Journal
 from cognitofs.spool.seal import Seal
-from cognitofs.spool.spoolfile import SpoolDirectory
+from cognitofs.spool.spooldirectory import SpoolDirectory
 from cognitofs.store.interface import ObjectHead, ObjectHeaders
 from cognitofs.store.records import TXID
 from cognitofs.transfer.conflicts import Verdict, judge

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import trio
 
 from cognitofs.spool.journal import Journal
-from cognitofs.spool.spoolfile import SpoolDirectory
+from cognitofs.spool.spooldirectory import SpoolDirectory
 from cognitofs.store.interface import ObjectInfo
 from cognitofs.testing import MemoryStore
 

@@ -32,7 +32,7 @@ class Bug:
 BUGS = (
     Bug(
         "the fdatasync of the spool file is skipped",
-        (Change("spool/spoolfile.py", "os.fdatasync(self.fd)", "pass"),),
+        (Change("spool/spoolfile.py", "os.fdatasync(fd)", "pass"),),
         POWER,
     ),
     Bug(

@@ -65,7 +65,7 @@ async def test_a_newer_seal_takes_the_place_of_an_older_one_in_one_step(path):
 
 @pytest.mark.parametrize("version", range(1, VERSION))
 async def test_the_rows_of_an_older_format_are_kept(path, version):
-    made = (schema._TABLES, schema._NAMES, schema._GIVEN_UP, schema._CHECKED)
+    made = (schema._TABLES, schema._NAMES, schema._GIVEN_UP, schema._CHECKED, schema._DAMAGED)
     connection = apsw.Connection(str(path))
     for tables in made[:version]:
         connection.execute(tables)
@@ -81,6 +81,7 @@ async def test_the_rows_of_an_older_format_are_kept(path, version):
     connection.execute("INSERT INTO upload VALUES('u', ?, ?)", (SEAL.id, SEAL.key))
     connection.execute("INSERT INTO part VALUES('u', 1, 0, 4, 'spool', '\"p\"', 'crc')")
     connection.pragma("user_version", version)
+    connection.execute("INSERT INTO meta VALUES('format', ?)", (version,))
     connection.close()
     for _ in range(2):  # once more: it is of this format then
         journal = Journal.open(path)

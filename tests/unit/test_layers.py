@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "auth": {"store.keys", "config", "rootprefix", "safefiles"},
     "parallel": set(),
     "tree": {"store", "parallel"},
-    "spool": {"store.interface", "store.records"},
+    "spool": {"store.checksums", "store.interface", "store.records"},
     "transfer": {"store", "spool", "parallel"},
     "fs": {
         "levels",
