@@ -54,6 +54,8 @@ The status document, `cognitofs status --json`:
       "files": [{"path": "a/b.txt", "state": "sealed", "size": 10, "sent": 0, "error": "",
                  "id": "...", "attempts": 0, "etag": "", "is_whole": true}]
                                   the first 100 that are pending, failed or in conflict
+      "lost": [{"path": "lost+found/a/b.txt", "state": "lost", "size": 10, "when": ISO 8601, ...}]
+                                  never closed before a crash; filled in by the command itself
       "conflicts": [{"path": "a/b.txt", "copy": "a/b (conflicted copy ...).txt", "when": ISO 8601}]
                                   the last 20 that this mount settled by a copy, oldest first
       "refused_deletions": [{"path": "a/b.txt", "error": "A sentence.", "when": ISO 8601}]
@@ -107,6 +109,7 @@ class FileStatus:
     `id` names it to `discard` and is the name of its spool file; "" for one that is not sealed.
     `attempts` counts the tries of this mount, `etag` is the version on S3 that it replaces or "".
     `is_whole` says that all of its bytes are here: unless it is a part of a larger object.
+    `when` (ISO 8601) is the last write of what is in lost+found.
     """
 
     path: str = ""
@@ -118,6 +121,7 @@ class FileStatus:
     attempts: int = 0
     etag: str = ""
     is_whole: bool = True
+    when: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +179,7 @@ class MountStatus:
     hidden_keys: int = 0
     hidden: tuple[str, ...] = ()
     files: tuple[FileStatus, ...] = ()
+    lost: tuple[FileStatus, ...] = ()
     conflicts: tuple[ConflictStatus, ...] = ()
     refused_deletions: tuple[RefusedDeletion, ...] = ()
     transfers: int = 0
@@ -261,6 +266,7 @@ def mount_status(document: Mapping[str, object]) -> MountStatus:
     return MountStatus(
         **_known(MountStatus, document),
         files=tuple(file_status(each) for each in _dicts(document, "files")),
+        lost=tuple(file_status(each) for each in _dicts(document, "lost")),
         conflicts=tuple(
             ConflictStatus(**_known(ConflictStatus, each)) for each in _dicts(document, "conflicts")
         ),

@@ -8,7 +8,6 @@ INVARIANT: bytes go only where a person said `discard`; export changes nothing h
 """
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from cognitofs.control import FileStatus, MountStatus, State
 from cognitofs.errors import NotMounted, SpoolDamaged
 from cognitofs.mounts import left_behind, live_mounts, mount_of, path_in
 from cognitofs.spool.extents import ExtentMap
+from cognitofs.spool.lostfound import LostFile, lost_files
 from cognitofs.state import (
     Note,
     StateDirectory,
@@ -90,32 +90,35 @@ def _resting(base: Path, asked: set[str]) -> Iterator[MountStatus]:
 def _lost(mount: MountStatus, socket: Path | None) -> list[Kept]:
     if not mount.state_directory:
         return []
+    return [Kept(file, mount, socket) for file in lost_in(mount)]
+
+
+def lost_in(mount: MountStatus) -> tuple[FileStatus, ...]:
+    """Return what was never closed in earlier runs of *mount* and is kept in lost+found."""
+    if not mount.state_directory:
+        return ()
     place = StateFiles(Path(mount.state_directory)).lost_found
-    try:
-        names = sorted(each.name for each in place.iterdir() if not each.name.endswith(".json"))
-        sizes = [(place / name).lstat().st_size for name in names]
-    except OSError:
-        return []
-    found = zip(names, sizes, strict=True)
-    return [Kept(_lost_status(place, name, size), mount, socket) for name, size in found]
+    return tuple(map(_lost_status, lost_files(place)))
 
 
-def _lost_status(place: Path, name: str, size: int) -> FileStatus:
-    missing = _missing_ranges(place / f"{name}.json")
-    error = "It was not closed before a mount ended."
-    if missing:
-        error += f" These bytes of it, which read as zeros, were only in an upload: {missing}."
-    path = f"{LOST_FOUND}/{name}"
-    return FileStatus(path, State.LOST, size, error=error, id=name, is_whole=not missing)
-
-
-def _missing_ranges(note: Path) -> str:
-    """Return what the note beside a lost file says is not there: "0-5242880, ..." or ""."""
-    try:
-        ranges = ExtentMap(json.loads(note.read_text()).get("missing", ()))
-    except (OSError, ValueError, TypeError, AttributeError):
-        return ""
-    return ", ".join(f"{extent.start}-{extent.stop}" for extent in ranges)
+def _lost_status(lost: LostFile) -> FileStatus:
+    note = lost.note
+    error = note.why
+    if note.missing:
+        ranges = ", ".join(f"{each.start}-{each.stop}" for each in ExtentMap(note.missing))
+        error += f" These bytes of it, which read as zeros, were only in an upload: {ranges}."
+    elif note.base:
+        error += " It is what was changed of the version on S3; the rest reads as zeros."
+    return FileStatus(
+        path=f"{LOST_FOUND}/{note.key or lost.name}",
+        state=State.LOST,
+        size=lost.size,
+        error=error,
+        id=lost.name,
+        etag=note.base,
+        is_whole=not note.missing,
+        when=note.written_at,
+    )
 
 
 def file_at(path: Path, base: Path, environ: Mapping[str, str]) -> Kept:

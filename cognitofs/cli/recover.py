@@ -224,7 +224,8 @@ def _document(kept: Kept) -> dict[str, object]:
 def _line(kept: Kept) -> str:
     why = f": {kept.file.error}" if kept.file.error else ""
     size = about(kept.file.size)
-    return f"{kept.file.id[:_SHORT]}  {kept.file.state:9}  {size:>9}  {_path(kept)!r}{why}"
+    when = f"  {kept.file.when}" if kept.file.when else ""
+    return f"{kept.file.id[:_SHORT]}  {kept.file.state:9}  {size:>9}  {_path(kept)!r}{when}{why}"
 
 
 def _code(kept: Sequence[Kept]) -> Exit:

@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +22,8 @@ from cognitofs.cli.options import (
 )
 from cognitofs.cli.output import files_text, say
 from cognitofs.cli.watching import Shown, awaited, watched
-from cognitofs.control import FileStatus, MountStatus, State, status_document
+from cognitofs.control import MOST_FILES, FileStatus, MountStatus, State, status_document
+from cognitofs.kept import lost_in
 from cognitofs.mountpoint import plain_path
 from cognitofs.mounts import known_mounts
 from cognitofs.quantities import about
@@ -109,7 +110,9 @@ class MountsStatus:
     def lines(self) -> Iterator[str]:
         """Yield what a person should know."""
         worth = [
-            each for each in self.mounts if each.state != State.UNMOUNTED or each.pending_files
+            each
+            for each in self.mounts
+            if each.state != State.UNMOUNTED or each.pending_files or each.lost
         ]
         if not worth:
             yield "Nothing is mounted, and nothing is left to send."
@@ -119,7 +122,7 @@ class MountsStatus:
 
 def _look(path: Path | None, base: Path) -> Shown:
     """Return what there is to say of *path*: a mount, something in one, or all mounts (None)."""
-    known = known_mounts(base, os.environ)
+    known = tuple(replace(m, lost=lost_in(m)) for m in known_mounts(base, os.environ))
     if path is None:
         return MountsStatus(known)
     written = plain_path(path)
@@ -148,11 +151,14 @@ def lines(mount: MountStatus) -> Iterator[str]:
         yield f"    {_hidden_line(mount)}"
     if mount.last_error:
         yield f"    last error: {mount.last_error}"
-    if mount.state == State.UNMOUNTED:
+    if mount.state == State.UNMOUNTED and mount.pending_files:
         yield f"    mount it again to send them; they are kept in {mount.state_directory}"
     elif not mount.mounted:
         yield "    unmounted; the process ends when everything is sent"
     yield from (f"    {_file_line(file)}" for file in mount.files)
+    yield from (f"    {_file_line(file)}" for file in mount.lost[:MOST_FILES])
+    if mount.lost:
+        yield "    what is lost is kept: see `cognitofs recover --help`"
     yield from (f"    {event}" for event in _events(mount))
 
 
@@ -179,4 +185,5 @@ def _hidden_line(mount: MountStatus) -> str:
 def _file_line(file: FileStatus) -> str:
     sent = f"{about(file.sent)} of " if file.sent else ""
     error = f": {file.error}" if file.error else ""
-    return f"{file.state:9}  {file.path!r:.200}  {sent}{about(file.size)}{error}"
+    when = f"  {file.when}" if file.when else ""
+    return f"{file.state:9}  {file.path!r:.200}  {sent}{about(file.size)}{when}{error}"

@@ -155,7 +155,7 @@ class Content:
         stop = start + len(data)
         self._require_here(start, stop)
         await self._make_room(len(data))
-        spool = await self._writable(start)
+        spool = await self._named(start)
         if self.multipart is not None:
             self.multipart.touch(start, stop)
         begin()  # no checkpoint since `spool` is ours
@@ -178,7 +178,7 @@ class Content:
             if not size and self._is_sealed():
                 self.spool = None  # the upload's alone now
             else:
-                (await self._writable(size)).resize(size)
+                (await self._named(size)).resize(size)
             for extents in (self.touched, self.touched_since_seal):
                 extents.discard(size, _END)
             self.base_limit = min(self.base_limit, size)
@@ -187,6 +187,7 @@ class Content:
                 self.multipart.touch(size, _END)
         elif size > self.size and self.spool is None:
             self.spool = self.rig.spools.create()  # the zeros at the end are ours to send
+            self.mark()
         self._resize(size)
 
     async def _make_room(self, size: int) -> None:
@@ -218,6 +219,23 @@ class Content:
                 " and cannot be changed before it is closed; write it in order, or mount with a"
                 " larger --spool-size."
             )
+
+    def mark(self, key: str = "") -> None:
+        """Let the spool file say whose bytes it has, should nobody close them before a crash.
+
+        *key* is a name that the file is about to get.
+        """
+        if self.spool is not None:
+            base = "" if self.base is None else self.base.etag
+            self.spool.mark(key or self.inode.key, base)
+
+    async def _named(self, start: int) -> SpoolFile:
+        """See `_writable`; a new spool file is marked."""
+        before = self.spool
+        spool = await self._writable(start)
+        if spool is not before:
+            self.mark()
+        return spool
 
     async def _writable(self, start: int) -> SpoolFile:
         """Return a spool file in which bytes from *start* on may change."""

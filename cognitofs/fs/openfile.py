@@ -399,6 +399,7 @@ class OpenFile:
         """Take note of another name: that of *target*, whose content ends when ours is sealed."""
         mine = self.forerunners
         mine.renamed(self.inode.key, key)
+        self.content.mark(key)
         self.replaces = None
         if target is None:
             return

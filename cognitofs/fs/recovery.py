@@ -235,8 +235,5 @@ def _keep_unsealed(rig: Rig, known: set[str], holes: dict[str, list[tuple[int, i
     kept = 0
     for name in rig.spools.names():
         if name not in known:
-            note: dict[str, object] = {"why": "the file was not closed before the end"}
-            if holes.get(name):
-                note["missing"] = holes[name]
-            kept += rig.spools.give_up(name, note)
+            kept += rig.spools.give_up(name, tuple(holes.get(name, ())))
     return kept

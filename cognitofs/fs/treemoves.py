@@ -207,6 +207,7 @@ class TreeMoves:
         self._rig.namespace.moved_below(inode, infos)
         for file, key in before:
             file.forerunners.renamed(key, file.inode.key)
+            file.content.mark()
         doomed = copies.sources()
         seals = [seal for file in files for seal in file.sealed_as_now()]
         with trio.CancelScope(shield=True):

@@ -30,6 +30,7 @@ class Label:
 
     `seal` is None until it is sealed. `is_durable` says that the bytes were synced before anyone
     was told; `boot` is the machine's run in which others are as good. `at` counts nanoseconds.
+    `base` is the ETag of the version that an unsealed file is to replace.
     """
 
     key: str
@@ -38,6 +39,7 @@ class Label:
     is_durable: bool = False
     boot: str = ""
     at: int = 0
+    base: str = ""
 
     def has_all_bytes(self, boot: str) -> bool:
         """Tell whether the sealed bytes are in the file, in the machine's run *boot*."""
@@ -82,6 +84,7 @@ def encode_label(label: Label) -> bytes:
         "durable": label.is_durable,
         "boot": label.boot,
         "at": label.at,
+        "base": label.base,
     }
     text = json.dumps(body, separators=(",", ":")).encode()
     return b"%08x " % zlib.crc32(text) + text
@@ -102,7 +105,7 @@ def decode_label(data: bytes) -> Label | None:
         if found["format"] != FORMAT:
             return None
         label = Label(found["key"], None, tuple(found["replaces"]), found["durable"])
-        label = replace(label, boot=found["boot"], at=found["at"])
+        label = replace(label, boot=found["boot"], at=found["at"], base=found.get("base", ""))
         return replace(label, seal=_seal(found["seal"]))
     except (ValueError, KeyError, TypeError):
         return None

@@ -6,21 +6,24 @@ INVARIANT: everything is opened relative to a directory descriptor, with O_NOFOL
 """
 
 import errno
-import json
 import logging
 import os
 import secrets
+import socket
 import stat
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from cognitofs.errors import SpoolDamaged, SpoolError
+from cognitofs.spool import lostfound
 from cognitofs.spool.descriptors import Descriptors
 from cognitofs.spool.extents import ExtentMap
 from cognitofs.spool.labels import NAME as LABEL
 from cognitofs.spool.labels import Label, decode_label, encode_label, this_boot
+from cognitofs.spool.lostfound import Note
 from cognitofs.spool.seal import Seal
 from cognitofs.spool.space import Space
 from cognitofs.spool.sparsefile import DiskPace, local_disk
@@ -150,8 +153,10 @@ class SpoolDirectory:
             except FileNotFoundError:
                 return
 
-    def give_up(self, name: str, note: dict[str, object]) -> bool:
-        """Move a spool file to lost+found, with *note* beside it; an empty one just goes.
+    def give_up(self, name: str, missing: lostfound.Ranges = ()) -> bool:
+        """Move a spool file to lost+found, with a note beside it; an empty one just goes.
+
+        *missing* are ranges that were only in its multipart upload.
 
         Returns whether there was anything to keep.
         """
@@ -160,12 +165,42 @@ class SpoolDirectory:
             if not found.st_size:
                 os.unlink(name, dir_fd=self.fd)
                 return False
+            note = self._note_of(name, found, missing)
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-            fd = os.open(f"{name}.json", flags, 0o600, dir_fd=self._lost_fd)
+            fd = os.open(f"{name}{lostfound.SUFFIX}", flags, 0o600, dir_fd=self._lost_fd)
             with os.fdopen(fd, "w") as file:
-                json.dump(note, file, indent=1)
+                file.write(lostfound.encode(note))
             os.rename(name, name, src_dir_fd=self.fd, dst_dir_fd=self._lost_fd)
         return True
+
+    def _note_of(self, name: str, found: os.stat_result, missing: lostfound.Ranges) -> Note:
+        """Return what a person should know of the spool file *name*."""
+        label = self.label_of(name)
+        seal = None if label is None else label.seal
+        base = "" if label is None else label.base
+        if seal is not None and seal.base is not None:
+            base = seal.base.etag
+        return Note(
+            key="" if label is None else label.key,
+            size=found.st_size,
+            written_at=lostfound.iso(found.st_mtime),
+            kept_at=lostfound.iso(time.time()),
+            written=self._written(name),
+            sealed=() if seal is None else seal.touched,
+            missing=missing,
+            base=base,
+            host=socket.gethostname(),
+        )
+
+    def _written(self, name: str) -> lostfound.Ranges:
+        try:
+            fd = self.descriptor(name)
+        except SpoolError:
+            return ()
+        try:
+            return lostfound.written_ranges(fd)
+        finally:
+            os.close(fd)
 
     def close(self) -> None:
         """Close the directory descriptors."""

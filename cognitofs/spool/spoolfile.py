@@ -8,6 +8,7 @@ INVARIANT: a spool file is unlinked only by `discard` or `detach`, after its jou
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,7 @@ class SpoolFile(SparseFile):
         self._is_counted = True
         self.count()
         self._name_is_durable = held is not None
-        self._is_synced = held is not None
+        self._is_synced = self._is_labelled = held is not None
         self._sums = WrittenSums()
         self.is_suspect = False
         self.damaged = ExtentMap()
@@ -130,12 +131,18 @@ class SpoolFile(SparseFile):
         """Say in an attribute of the file what it is, should the journal be lost."""
         self._directory.write_label(self.fd, encode_label(label))
 
+    def mark(self, key: str, base: str) -> None:
+        """Say whose bytes these are to be, before they are sealed: lost+found names them then."""
+        if self.name and not self._is_labelled:
+            self.write_label(Label(key, boot=self._directory.boot, at=time.time_ns(), base=base))
+
     def label(self, seal: Seal, *, replaces: Iterable[str] = (), durable: bool) -> None:
         """Label it with *seal*, which takes the place of the rows *replaces*.
 
         A *durable* one is written behind `make_durable`: a label that survives a power cut must
         not speak of bytes that did not. It reaches the disk with the journal's next sync.
         """
+        self._is_labelled = True
         others = tuple(old for old in replaces if old != seal.id)
         self.write_label(new_label(seal, self._directory.boot, replaces=others, durable=durable))
 

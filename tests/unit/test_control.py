@@ -270,9 +270,9 @@ def test_the_status_document_has_the_promised_fields():
     promised += " sign_in_ends sign_in_warning"
     promised += " sync version files mounted waiting_for state_directory notices conflicts"
     promised += " refused_deletions transfers most_transfers slowed_at"
-    promised += " renaming rename_done rename_total hidden_keys hidden"
+    promised += " lost renaming rename_done rename_total hidden_keys hidden"
     assert set(found) == set(promised.split())
-    of_a_file = "path state size sent error id attempts etag is_whole"
+    of_a_file = "path state size sent error id attempts etag is_whole when"
     assert set(found["files"][0]) == set(of_a_file.split())
     assert set(found["conflicts"][0]) == {"path", "copy", "when"}
     assert set(found["refused_deletions"][0]) == {"path", "error", "when"}

@@ -14,6 +14,7 @@ from cognitofs.cli.exits import exit_code
 from cognitofs.cli.main import app
 from cognitofs.control import FileStatus, MountStatus
 from cognitofs.errors import CognitoFSError
+from cognitofs.spool import lostfound
 from cognitofs.spool.journal import Journal
 from cognitofs.spool.seal import Seal, new_txid
 from cognitofs.state import Binding, Note, StateDirectory
@@ -119,6 +120,21 @@ def test_an_export_is_what_was_closed_and_is_checked_by_sha256sum(recover, tmp_p
     assert hashlib.sha256(DATA).hexdigest() in (out / "SHA256SUMS").read_text()
     subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=out, check=True)
     assert len(listed(recover)[1]) == 3
+
+
+def test_a_lost_file_is_shown_and_exported_under_the_name_it_had(recover, command, base, tmp_path):
+    note = lostfound.Note(key="d/draft.txt", written_at="2026-01-31T12:00:00+00:00")
+    with state_of(base) as state:
+        (state.files.lost_found / f"{LOST}.json").write_text(lostfound.encode(note))
+    [line] = [each for each in recover("list").out.splitlines() if each.startswith(LOST[:8])]
+    assert "lost+found/d/draft.txt'  2026-01-31T12:00:00+00:00: It was not closed" in line
+    shown = command("status").out
+    assert "lost+found/d/draft.txt'  12 B  2026-01-31T12:00:00+00:00: It was not" in shown
+    assert "recover --help" in shown
+    [mount] = json.loads(command("status", "--json").out)["mounts"]
+    assert [(each["id"], each["when"]) for each in mount["lost"]] == [(LOST, note.written_at)]
+    assert recover("export", str(tmp_path / "out"), LOST).code == 0
+    assert (tmp_path / "out/lost+found/d/draft.txt").read_bytes() == b"never closed"
 
 
 def test_what_is_missing_of_a_lost_file_is_named_and_it_is_not_exported(recover, base, tmp_path):
