@@ -62,7 +62,9 @@ The status document, `cognitofs status --json`:
                                   the last 20 that S3 refused later; the names show again
       "transfers": 16,            requests with content that may run at once now
       "most_transfers": 16,       and when S3 does not ask to slow down
-      "slowed_at": ""             when it last did (ISO 8601), "" for never
+      "slowed_at": "",            when it last did (ISO 8601), "" for never
+      "away_since": ""            since when S3 does not answer (ISO 8601), "" when it does: names
+                                  are shown as they were last seen
     }]}
 """
 
@@ -185,6 +187,7 @@ class MountStatus:
     transfers: int = 0
     most_transfers: int = 0
     slowed_at: str = ""
+    away_since: str = ""
 
     @property
     def needs_person(self) -> bool:

@@ -149,6 +149,7 @@ class RunningMount:
             transfers=self._pace.width,
             most_transfers=self._pace.most,
             slowed_at=_iso(self._pace.slowed_at) if self._pace.slowed_at else "",
+            away_since=self._filesystem.rig.namespace.away.since,
         )
 
     def _refused_deletions(self) -> tuple[RefusedDeletion, ...]:

@@ -51,6 +51,7 @@ from cognitofs.transfer.parts import Ladder
 from cognitofs.transfer.readahead import Reader
 from cognitofs.transfer.uploader import Uploader
 from cognitofs.tree.attributes import Attributes, Defaults, Kind
+from cognitofs.tree.away import Away
 from cognitofs.tree.describer import Describer
 from cognitofs.tree.directories import Directories
 from cognitofs.tree.inodes import InodeTable
@@ -138,10 +139,12 @@ async def _serve(mount: _Mount) -> int:
     async with trio.open_nursery() as nursery:
         found = await reach.examined(mount.plan, mount.options, own)
         rig, said = _rig(mount, found)
+        rig.namespace.away.when_back = rig.uploader.nudge
         filesystem = Filesystem(rig)
         for service in (
             rig.reader,
             rig.namespace.describer,
+            rig.namespace.away,
             rig.uploader,
             rig.deletions,
             filesystem.files.headers,
@@ -211,7 +214,8 @@ def _rig(mount: _Mount, found: Reach) -> tuple[Rig, tuple[str, ...]]:
     defaults = Defaults(options.file_mode, options.dir_mode)
     cache_path = cache_directory(where.cache_home(options), mount.binding)
     memory = AttributeMemory(cache_path / "attributes.db")
-    describer = Describer(store, memory, defaults, may_ask=options.attributes == "head")
+    away = Away()
+    describer = Describer(store, memory, defaults, away, may_ask=options.attributes == "head")
     root = Attributes(Kind.DIRECTORY, options.dir_mode, time.time_ns())
     table = InodeTable(root)
     cache = BlockCache(cache_path, options.cache_size)
@@ -221,7 +225,7 @@ def _rig(mount: _Mount, found: Reach) -> tuple[Rig, tuple[str, ...]]:
     journal = opened.journal
     intents = Intents(journal)
     deletions = Deletions(store, intents)
-    seen = Veil(store, deletions)
+    seen = Veil(store, deletions, away)
     namespace = Namespace(seen, table, describer, ttl=options.metadata_ttl)
     reader = Reader(store, cache, timeout=options.read_timeout)
     ladder = Ladder(options.part_size).within(space.limit)

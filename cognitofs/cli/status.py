@@ -164,6 +164,8 @@ def lines(mount: MountStatus) -> Iterator[str]:
 
 def _events(mount: MountStatus) -> Iterator[str]:
     """Yield what happened without a program hearing of it."""
+    if mount.away_since:
+        yield f"S3 does not answer since {mount.away_since}: names are shown as last seen"
     if mount.transfers < mount.most_transfers:
         yield (
             f"S3 asked to slow down at {mount.slowed_at}: {mount.transfers} of"

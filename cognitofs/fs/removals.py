@@ -104,7 +104,7 @@ class Removals:
     async def keep_visible(self, parent: Inode, leaving: Inode) -> None:
         """Write the marker of *parent* if it has none and *leaving* is its last child."""
         namespace = self._rig.namespace
-        if parent.parent is None or parent.unsent or namespace.has_marker(parent):
+        if parent.parent is None or parent.unsent or namespace.markers.has(parent):
             return
         if namespace.has_fresh_child(parent, besides=leaving):
             return

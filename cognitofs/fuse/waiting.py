@@ -14,6 +14,8 @@ from cognitofs.fuse.errnos import first_leaf
 
 _T = TypeVar("_T")
 
+GRACE = 1.0
+"""Seconds. A question to S3 has the same time, and is heard of when it ends first."""
 PAUSE = 1.0
 """Seconds between tries: a new sign-in is noticed within a few."""
 
@@ -36,6 +38,6 @@ async def once_signed_in(
 
 
 async def _within(call: Callable[[], Awaitable[_T]], seconds: float) -> _T:
-    with trio.move_on_after(seconds):
+    with trio.move_on_after(seconds + GRACE):
         return await call()
     raise Unreachable(f"S3 has not answered for {seconds:g} s; check the network.")

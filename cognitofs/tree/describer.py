@@ -6,12 +6,14 @@ many at once (AHEAD), since the kernel asks for one file at a time.
 
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 
 import trio
 
 from cognitofs.errors import CognitoFSError, NotFound, Stale
 from cognitofs.store.interface import ETag, ObjectHead, ObjectHeaders, ObjectInfo, ObjectStore
 from cognitofs.tree.attributes import Defaults, read_attributes
+from cognitofs.tree.away import Away
 from cognitofs.tree.inodes import Inode
 from cognitofs.tree.memory import AttributeMemory
 from cognitofs.tree.names import is_at_or_below
@@ -29,12 +31,19 @@ class Describer:
     """Describes inodes of one mount. `run` must be running for HEADs ahead of the caller."""
 
     def __init__(
-        self, store: ObjectStore, memory: AttributeMemory, defaults: Defaults, *, may_ask: bool
+        self,
+        store: ObjectStore,
+        memory: AttributeMemory,
+        defaults: Defaults,
+        away: Away,
+        *,
+        may_ask: bool,
     ) -> None:
         self.defaults = defaults
         self.unsent_headers: Callable[[ObjectInfo], ObjectHeaders | None] = lambda _: None
         """What changed headers a version is waiting for; set by who sends them."""
         self._store = store
+        self._away = away
         self._memory = memory
         self._may_ask = may_ask
         self._asking: dict[_Version, trio.Event] = {}
@@ -111,7 +120,7 @@ class Describer:
         version = _version(asked)
         self._asking[version] = event = trio.Event()
         try:
-            head = await self._store.head(asked.key)
+            head = await self._away.ask(partial(self._store.head, asked.key))
         except NotFound as exc:
             raise _outdated() from exc
         finally:

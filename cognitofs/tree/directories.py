@@ -7,14 +7,15 @@ INVARIANT: a page is what lies between two places in S3's order, so that listing
 same place gives the same page, give or take what changed meanwhile.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import trio
 
 from cognitofs.store.interface import Page
+from cognitofs.tree.away import UNANSWERED
 from cognitofs.tree.inodes import Inode
-from cognitofs.tree.listing import KEPT_ENTRIES, HiddenKeys, Listing, entries_of
+from cognitofs.tree.listing import KEPT_ENTRIES, Entry, HiddenKeys, Listing, entries_of
 from cognitofs.tree.names import order
 from cognitofs.tree.namespace import Namespace
 from cognitofs.tree.seen import Seen
@@ -54,20 +55,22 @@ class Directories:
         *listing* was begun for the first page; when the last one came and it is not too large,
         it is kept as what is known of the directory. None is for a page that is read again.
         """
+        if self._store.away.is_away() and directory.listing is not None:
+            return self._last_known(directory, directory.listing, after)
         started = self._now()
         prefix = directory.key
-        page = await self._list(directory, after)
+        try:
+            page = await self._list(directory, after)
+        except UNANSWERED:
+            if directory.listing is None:
+                raise
+            return self._last_known(directory, directory.listing, after)
         if directory.key != prefix:  # it was renamed meanwhile
             return await self.page(directory, after, listing)
         last = None if page.token is None else _last_key(page)[len(prefix) :]
         entries, hidden = entries_of(page, prefix)
         self.hidden.note(prefix, hidden, is_first=not after)
-        shown: dict[str, Inode] = {}
-        for entry in entries:
-            seen = Seen(entry.is_directory, info=entry.info)
-            inode = self._namespace.note(directory, entry.name, seen, started)
-            if inode is not None:
-                shown[entry.name] = inode
+        shown = self._noted(directory, entries, started)
         if listing is not None and len(listing.entries) <= KEPT_ENTRIES:
             listing.extend(entries, started)
             directory.walked = listing
@@ -75,6 +78,24 @@ class Directories:
                 directory.listing = listing
         self._lay_over(directory, shown, started, after, last)
         return DirectoryPage(tuple(sorted(shown.values(), key=_place)), last)
+
+    def _noted(self, directory: Inode, entries: Iterable[Entry], at: float) -> dict[str, Inode]:
+        """Bring the tree in line with what a listing of that time shows; return its inodes."""
+        shown: dict[str, Inode] = {}
+        for entry in entries:
+            seen = Seen(entry.is_directory, info=entry.info)
+            inode = self._namespace.note(directory, entry.name, seen, at)
+            if inode is not None:
+                shown[entry.name] = inode
+        return shown
+
+    def _last_known(self, directory: Inode, known: Listing, after: str) -> DirectoryPage:
+        """Return all that is known to sort behind *after*, while S3 cannot be asked."""
+        low = after.encode()
+        entries = [entry for entry in known.entries.values() if entry.order > low]
+        shown = self._noted(directory, entries, known.started)
+        self._lay_over(directory, shown, known.started, after, None)
+        return DirectoryPage(tuple(sorted(shown.values(), key=_place)), None)
 
     async def _list(self, directory: Inode, after: str) -> Page:
         prefix = directory.key

@@ -3,6 +3,8 @@
 Owns the rules of freshness. Does not hold content and does not change S3; the file system tells it
 what it created and removed.
 
+While S3 is away a name's answer is what was last known of it, however old.
+
 Knowledge has an age: a LIST or HEAD counts from when it was started, a change of our own from when
 it was made, and the newer one wins. INVARIANT: a listing never overrides a newer change of ours.
 INVARIANT: a foreign change of content or type gives the name a new inode.
@@ -15,18 +17,19 @@ from time import time_ns
 
 import trio
 
-from cognitofs.errors import AccessDenied, NoSuchEntry, NotFound, Stale
-from cognitofs.store.interface import ETag, ObjectHead, ObjectHeaders, ObjectInfo
+from cognitofs.errors import NoSuchEntry, Stale
+from cognitofs.store.interface import ETag, ObjectHead, ObjectInfo
 from cognitofs.tree.attributes import (
     Attributes,
     Kind,
     provisional,
-    read_attributes,
 )
+from cognitofs.tree.away import UNANSWERED, Away
 from cognitofs.tree.describer import Describer
 from cognitofs.tree.inodes import NEVER, Inode, InodeTable
 from cognitofs.tree.kernel import Kernel
 from cognitofs.tree.listing import KEPT_ENTRIES, Entry, Listing
+from cognitofs.tree.markers import Markers
 from cognitofs.tree.questions import Questions
 from cognitofs.tree.seen import SAME_MOMENT, Seen, is_same, may_turn_out_a_symlink, seen_in
 from cognitofs.tree.veil import Veil
@@ -36,8 +39,6 @@ RELISTED_ENTRIES = 1000
 
 Copied = tuple[str, ETag]
 """Key and ETag of a version that was copied."""
-
-_NO_MARKER = ObjectHeaders()
 
 
 class Namespace:
@@ -57,19 +58,25 @@ class Namespace:
         self.describer = describer
         self.kernel = Kernel()
         self._store = store
+        self.markers = Markers(store, describer)
         self._questions = Questions(store)
         self._ttl = ttl
         self._now = now
         self._now_ns = now_ns
+
+    @property
+    def away(self) -> Away:
+        """Whether S3 answers questions about names."""
+        return self._store.away
 
     # -- looking up -------------------------------------------------------------------------------
 
     async def lookup(self, parent: Inode, name: str) -> Inode:
         """Return the inode of *name*, with its kind known. Raises NoSuchEntry."""
         parent.require_directory()
-        is_known, found = self._known(parent, name)
+        is_known, found = self._known(parent, name, self._oldest(parent))
         if not is_known:
-            found = await self._look(parent, name)
+            found = await self._asked(parent, name)
         if found is None:
             raise NoSuchEntry("There is no such file or directory.")
         if may_turn_out_a_symlink(found) and not self.describer.recall(found):
@@ -89,6 +96,20 @@ class Namespace:
             raise
         inode.pins -= 1
 
+    async def _asked(self, parent: Inode, name: str) -> Inode | None:
+        """Ask S3 for a name; while it is away, believe what was last known, if anything was."""
+        if self._store.away.is_away():
+            is_known, found = self._known(parent, name, NEVER)
+            if is_known:
+                return found
+        try:
+            return await self._look(parent, name)
+        except UNANSWERED:
+            is_known, found = self._known(parent, name, NEVER)
+            if not is_known:
+                raise
+            return found
+
     async def _look(self, parent: Inode, name: str) -> Inode | None:
         """Ask S3 for a name, for all its neighbours at once where that costs no more."""
         started, prefix = self._now(), parent.key
@@ -105,9 +126,12 @@ class Namespace:
             return await self._look(parent, name)
         return self.note(parent, name, seen, started)
 
-    def _known(self, parent: Inode, name: str) -> tuple[bool, Inode | None]:
-        """Return whether the name is known and fresh, and its inode (None: there is none)."""
-        oldest = max(self._now() - self._ttl, parent.distrusted)
+    def _oldest(self, parent: Inode) -> float:
+        """Return since when what is known of a directory's names is believed."""
+        return max(self._now() - self._ttl, parent.distrusted)
+
+    def _known(self, parent: Inode, name: str, oldest: float) -> tuple[bool, Inode | None]:
+        """Return whether the name is known since then, and its inode (None: there is none)."""
         child = parent.children.get(name) or self._remade(parent, name, oldest)
         if child is not None and child.is_local:
             return True, child
@@ -209,7 +233,7 @@ class Namespace:
     async def describe(self, inode: Inode) -> None:
         """Return when mode, mtime and kind are known. Raises Stale for an outdated inode."""
         if inode.is_directory:
-            await self._describe_directory(inode)
+            await self.markers.describe(inode)
         elif not self.describer.recall(inode):
             await self._describe(inode)
 
@@ -220,26 +244,6 @@ class Namespace:
             self.distrust(inode)
             raise
 
-    async def _describe_directory(self, inode: Inode) -> None:
-        """Ask a marker for mode and mtime; an implicit directory has the defaults."""
-        if inode.headers is not None or inode.unsent or inode.parent is None:
-            return
-        if not self.describer.may_ask:
-            inode.headers = _NO_MARKER
-            return
-        try:
-            head = await self._store.head(inode.key)
-        except (NotFound, AccessDenied):
-            inode.headers = _NO_MARKER
-            return
-        inode.headers = head.headers
-        inode.attributes = read_attributes(
-            self.describer.unsent_headers(head.info) or head.headers,
-            head.info,
-            self.describer.defaults,
-            is_marker=True,
-        )
-
     async def revalidate(self, inode: Inode, max_age: float) -> None:
         """Make sure that the name still stands for this version, as of *max_age* seconds ago.
 
@@ -249,9 +253,15 @@ class Namespace:
             return
         started = self._now()
         oldest = max(started - max_age, inode.parent.distrusted)
-        if inode.checked >= oldest:
+        is_known = inode.checked > NEVER
+        if inode.checked >= oldest or (is_known and self._store.away.is_away()):
             return
-        seen = await self._questions.of_object(inode.key)
+        try:
+            seen = await self._questions.of_object(inode.key)
+        except UNANSWERED:
+            if is_known:
+                return
+            raise
         if self.note(inode.parent, inode.name, seen, started) is not inode:
             raise Stale("The file was changed by somebody else; open it again.")
 
@@ -359,13 +369,9 @@ class Namespace:
             parent.ours = {n: known for n, known in parent.ours.items() if known[0] > oldest}
         parent.ours[inode.name] = (inode.checked, Entry(inode.name, inode.remote))
 
-    def has_marker(self, directory: Inode) -> bool:
-        """Tell whether a directory is known to have its marker object."""
-        return directory.headers is not None and directory.headers is not _NO_MARKER
-
     def has_fresh_child(self, directory: Inode, *, besides: Inode) -> bool:
         """Tell whether another child is known to exist, without asking S3."""
-        oldest = max(self._now() - self._ttl, directory.distrusted)
+        oldest = self._oldest(directory)
         return any(
             child.is_local or child.checked > oldest
             for child in directory.children.values()

@@ -5,10 +5,12 @@ its deletion has happened there.
 """
 
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from cognitofs.errors import NotFound
 from cognitofs.store.interface import ETag, ObjectHead, ObjectStore, Page
+from cognitofs.tree.away import Away
 
 
 class Hides(Protocol):
@@ -26,13 +28,14 @@ class Hides(Protocol):
 class Veil:
     """Looks at *store* past what *doomed* hides."""
 
-    def __init__(self, store: ObjectStore, doomed: Hides) -> None:
+    def __init__(self, store: ObjectStore, doomed: Hides, away: Away) -> None:
+        self.away = away
         self._store = store
         self._doomed = doomed
 
     async def head(self, key: str) -> ObjectHead:
         """See `ObjectStore.head`."""
-        found = await self._store.head(key)
+        found = await self.away.ask(partial(self._store.head, key))
         if self._doomed.hides(key, found.info.etag):
             raise NotFound(f"{key!r} was removed.")
         return found
@@ -48,9 +51,15 @@ class Veil:
         """See `ObjectStore.list_page`; only the last page can be empty."""
         token: str | None = None
         while True:
-            page = await self._store.list_page(
-                prefix, delimiter=delimiter, token=token, start_after=start_after, limit=limit
+            ask = partial(
+                self._store.list_page,
+                prefix,
+                delimiter=delimiter,
+                token=token,
+                start_after=start_after,
+                limit=limit,
             )
+            page = await self.away.ask(ask)
             seen = self._seen(page)
             token = page.token
             if token is None or seen.objects or seen.prefixes:

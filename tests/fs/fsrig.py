@@ -20,6 +20,7 @@ from cognitofs.transfer.parts import Ladder
 from cognitofs.transfer.readahead import Reader
 from cognitofs.transfer.uploader import Uploader
 from cognitofs.tree.attributes import Attributes, Defaults, Kind
+from cognitofs.tree.away import Away
 from cognitofs.tree.describer import Describer
 from cognitofs.tree.directories import Directories
 from cognitofs.tree.inodes import ROOT, InodeTable
@@ -108,7 +109,8 @@ async def mounted(
     Nothing is sealed or drained at the end: call `drain` for an orderly end.
     """
     table = InodeTable(Attributes(Kind.DIRECTORY, 0o755, 0))
-    describer = Describer(store, AttributeMemory(None), Defaults(), may_ask=True)
+    away = Away()
+    describer = Describer(store, AttributeMemory(None), Defaults(), away, may_ask=True)
     now = ticking()
     cache = BlockCache(state, cache_size)
     space = Space(state, spool_size, 0, cache.give_back)
@@ -117,7 +119,7 @@ async def mounted(
     journal = opened.journal
     intents = Intents(journal)
     deletions = Deletions(store, intents)
-    seen = Veil(store, deletions)
+    seen = Veil(store, deletions, away)
     namespace = Namespace(seen, table, describer, ttl=promises.get("metadata_ttl", 5.0), now=now)
     reader = Reader(store, cache, timeout=60.0)
     uploader = Uploader(store, journal, reader, ladder=ladder, at_once=8, jitter=lambda top: top)
@@ -139,7 +141,7 @@ async def mounted(
     fs = Filesystem(rig)
     try:
         async with trio.open_nursery() as nursery:
-            for service in (reader, describer, uploader, deletions, fs.files.headers):
+            for service in (reader, describer, away, uploader, deletions, fs.files.headers):
                 await nursery.start(service.run)
             yield Mounted(fs, await recover(rig, fs.files), opened.notices)
             nursery.cancel_scope.cancel()

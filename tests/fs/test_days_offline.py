@@ -1,7 +1,6 @@
 """Days without a network, or without a sign-in: nothing is lost, and it goes on by itself.
 
-Names are trusted for longer than that (`--metadata-ttl`, `--open-ttl`), as a device would: to know
-that a name is free takes S3 or a listing that is still believed.
+Names are answered from what was last known of them meanwhile (`test_away.py`).
 """
 
 import pytest
@@ -30,8 +29,7 @@ def cut_off(store, error):
 async def test_what_was_closed_in_days_offline_arrives_when_s3_is_back(
     bucket, store, tmp_path, quick_clock, level, error
 ):
-    trust = {"metadata_ttl": 30 * DAY, "open_ttl": 30 * DAY}
-    async with mounted(store, tmp_path, sync=level, **trust) as m:
+    async with mounted(store, tmp_path, sync=level) as m:
         assert await m.listdir() == []
         handle, _ = await m.create("open", b"begun ")
         for day in range(3):

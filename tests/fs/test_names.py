@@ -1,6 +1,7 @@
 """Making, removing and renaming names; what other tools made is shown and kept."""
 
 import pytest
+import trio
 from fsrig import mounted, until
 
 from cognitofs.errors import (
@@ -16,6 +17,7 @@ from cognitofs.errors import (
 )
 from cognitofs.fs.filesystem import Changes
 from cognitofs.store.interface import ObjectHeaders
+from cognitofs.tree.away import SOON
 
 OFFLINE = Unreachable("There is no network.")
 DATA = bytes(range(100))
@@ -251,7 +253,9 @@ async def test_a_listing_streams_many_pages_and_shows_unsent_files_in_place(
     assert names == sorted([*(f"f{n:04}" for n in range(2500)), "f0500x"])
 
 
-async def test_a_lookup_that_fails_half_way_leaves_no_inode_behind(bucket, store, tmp_path):
+async def test_a_lookup_that_fails_half_way_leaves_no_inode_behind(
+    bucket, store, tmp_path, quick_clock
+):
     bucket.outside_put("may-be-a-link", b"123")
     async with mounted(store, tmp_path) as m:
         assert await m.listdir() == ["may-be-a-link"]
@@ -259,17 +263,21 @@ async def test_a_lookup_that_fails_half_way_leaves_no_inode_behind(bucket, store
         with pytest.raises(Unreachable):
             await m.fs.lookup(1, "may-be-a-link")
         assert [inode.number for inode in m.fs.rig.table] == [1]
+        await trio.sleep(SOON + 1)
         assert (await m.fs.lookup(1, "may-be-a-link")).size == 3
 
 
 @pytest.mark.parametrize("operation", ["head", "list_page"])
 @pytest.mark.parametrize("error", [OFFLINE, ServerTrouble("500"), LoginRequired("It has ended.")])
-async def test_no_answer_is_not_taken_for_no_file(bucket, store, tmp_path, operation, error):
+async def test_no_answer_is_not_taken_for_no_file(
+    bucket, store, tmp_path, quick_clock, operation, error
+):
     bucket.outside_put("there", b"123")
     async with mounted(store, tmp_path) as m:
         store.fail(operation, error)
         with pytest.raises(type(error)):
             await m.fs.lookup(1, "there")
+        await trio.sleep(SOON + 1)
         assert (await m.fs.lookup(1, "there")).size == 3
 
 

@@ -289,6 +289,7 @@ class Host:
             self.cloud.versions[path].add(data)
             self.world.tree[path] = Node(FILE, data, data)
         await trio.sleep(6)  # longer than what is known of names is trusted
+        await self.observe()  # in bad weather names are answered from what was seen last
 
     # -- steps on names ---------------------------------------------------------------------------
 
@@ -405,9 +406,20 @@ class Host:
                     raise Undecided
             await self.m.fs.files.headers.wait_drained()
             await self.m.fs.rig.deletions.wait_drained()
+            self._show_refused()
             self.m.fs.files.headers._draining = False
+            while self.m.fs.rig.namespace.away.is_away():  # noqa: ASYNC110  # virtual time
+                await trio.sleep(1)
         await trio.sleep(6)  # longer than what is known of names is trusted
         self.is_bad = False
+
+    def _show_refused(self):
+        """Expect what S3 refused to remove later: it shows again, and that is said."""
+        for refused in self.m.fs.rig.deletions.refusals:
+            if refused.key in self.cloud.keys and refused.key not in self.world.tree:
+                data = self.cloud.data(refused.key)
+                self.world.tree[refused.key] = Node(FILE, data, data)
+                self.counts["refused deletions"] += 1
 
     # -- looking at everything --------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -29,20 +30,55 @@ def test_a_look_at_a_silent_server_ends_and_so_does_who_is_killed_meanwhile(
     machine, gated, weed_gate
 ):
     """SIGKILL does not end a program before its question is answered: so questions are brief."""
-    gated.put("there", b"1")
+    gated.put("d/there", b"1")
     with machine.mounted("--net-wait", "2", "--metadata-ttl", "0") as mount:
-        assert os.listdir(mount.path) == ["there"]
+        directory = mount.path / "d"
+        assert os.listdir(mount.path) == ["d"]
+        assert directory.is_dir()
         weed_gate.hold()
         try:
-            with pytest.raises(OSError, match="No route to host") as caught:
-                os.stat(mount.path / "elsewhere")
-            assert caught.value.errno == errno.EHOSTUNREACH
-            waiting = subprocess.Popen(["ls", "-l", mount.path / "another"])
+            waiting = subprocess.Popen(["ls", "-l", directory / "another"])
             weed_gate.wait_held()
             waiting.kill()
             assert waiting.wait(PATIENCE) != 0
+            with pytest.raises(OSError, match="No route to host") as caught:
+                os.stat(directory / "elsewhere")
+            assert caught.value.errno == errno.EHOSTUNREACH
             with pytest.raises(OSError, match="No route to host"):
-                os.mkdir(mount.path / "new")
+                os.mkdir(directory / "new")
         finally:
             weed_gate.release()
-        assert until(lambda: os.listdir(mount.path), "the listing") == ["there"]
+        until(lambda: not mount.status()["away_since"], "S3 is back")
+        assert os.listdir(directory) == ["there"]
+
+
+def test_what_was_seen_is_there_without_a_network_and_new_files_can_be_made(
+    machine, gated, weed_gate
+):
+    gated.put("d/seen", b"seen")
+    options = ("--net-wait", "1", "--metadata-ttl", "0", "--open-ttl", "0", "--sync", "fsync")
+    with machine.mounted(*options) as mount:
+        directory = mount.path / "d"
+        assert os.listdir(directory) == ["seen"]
+        assert (directory / "seen").read_bytes() == b"seen"
+        weed_gate.shut()
+        try:
+            assert (directory / "seen").read_bytes() == b"seen"
+            status = mount.status()
+            assert status["away_since"]
+            assert "as last seen" in machine.run("status", mount.path).stdout
+            with (directory / "seen").open("ab") as appended:
+                appended.write(b" and more")
+            shutil.copy(directory / "seen", directory / "new")
+            (directory / "made").mkdir()
+            (directory / "made" / "below").write_bytes(b"below")
+            assert sorted(os.listdir(directory)) == ["made", "new", "seen"]
+            with pytest.raises(FileNotFoundError):
+                os.stat(directory / "missing")
+        finally:
+            weed_gate.open()
+        done = machine.run("sync", mount.path, seconds=120)
+        assert done.returncode == 0, done.stderr
+        until(lambda: not mount.status()["away_since"], "S3 is back")
+    assert gated.get("d/seen") == gated.get("d/new") == b"seen and more"
+    assert gated.get("d/made/below") == b"below"
