@@ -9,7 +9,7 @@ journal ends with its last synced commit. Removed names stay removed, which is t
 import os
 from pathlib import Path
 
-from cognitofs.spool import spoolfile
+from cognitofs.spool import spooldirectory
 from cognitofs.spool.journal import Journal
 
 _FULL = 2
@@ -78,7 +78,7 @@ class SafeState:
         """
         self._cuts += 1
         boot = f"boot-{self._cuts}"  # a label counts without a sync in the same one only
-        self._patch.setattr(spoolfile, "this_boot", lambda: boot)
+        self._patch.setattr(spooldirectory, "this_boot", lambda: boot)
         for name in _DATABASE:
             (self.state / name).unlink(missing_ok=True)
         for name, data in self._database.items():
