@@ -82,6 +82,18 @@ SUITES = {
         "kill -9 of the real process at random moments under real work",
         ("-m", "reliability", "tests/mount/test_random_kills.py"),
     ),
+    "leaving": Suite(
+        "files are copied and the mount is left, in every combination; read from elsewhere",
+        ("-m", "reliability", "tests/mount/test_leaving_matrix.py"),
+    ),
+    "fio": Suite(
+        "fio with checksums, sequential, random and mapped; verified through an empty cache too",
+        ("-m", "reliability", "tests/mount/test_fio.py"),
+    ),
+    "soak": Suite(
+        "mixed work in bad weather; the process must not grow, nothing may stay behind",
+        ("-m", "reliability", "tests/mount/test_soak.py"),
+    ),
     "exerciser": Suite(
         "one file on a real mount: random writes, maps, appends, truncates, byte by byte",
         ("-m", "reliability", "tests/mount/test_exercised.py", "-k", "holds_what"),
