@@ -24,6 +24,7 @@ from cognitofs.state import (
     known_states,
     note_in,
 )
+from cognitofs.unsent import unsent_sizes
 
 # A process that is told to stop has nothing to wait for but requests under way.
 HANDOVER_SECONDS = 20.0
@@ -81,7 +82,7 @@ def known_mounts(base: Path, environ: Mapping[str, str]) -> tuple[MountStatus, .
 def left_behind(files: StateFiles) -> MountStatus:
     """Return what a state directory without a process tells: whose it is, and what is unsent.
 
-    After a crash that is the files of the spool: what S3 has is no longer in it.
+    After a crash that is what spool and journal hold: what S3 has is in neither.
     """
     last = lastword.read(files)
     if last is not None:
@@ -101,18 +102,6 @@ def left_behind(files: StateFiles) -> MountStatus:
         pending_bytes=sum(sizes),
         state_directory=str(files.path),
     )
-
-
-def unsent_sizes(files: StateFiles) -> list[int]:
-    """Return the size of each file in the spool, in bytes."""
-    sizes = []
-    for directory, _, names in os.walk(files.spool):
-        for name in names:
-            try:
-                sizes.append((Path(directory) / name).lstat().st_size)
-            except OSError:
-                continue  # sent meanwhile
-    return sizes
 
 
 def mount_of(path: Path, live: tuple[LiveMount, ...]) -> LiveMount:

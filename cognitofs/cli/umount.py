@@ -14,9 +14,10 @@ from cognitofs.cli.options import ConfigOption, ProfileOption, StateDirOption, s
 from cognitofs.cli.output import DrainDisplay, complain, files_text, say
 from cognitofs.errors import CognitoFSError, NotMounted, Stalled
 from cognitofs.mountpoint import is_dead, plain_path, unmount
-from cognitofs.mounts import LiveMount, live_mounts, unsent_sizes
+from cognitofs.mounts import LiveMount, live_mounts
 from cognitofs.mounttable import Mount, mount_at
 from cognitofs.state import StateFiles
+from cognitofs.unsent import unsent_sizes
 
 # Closing the journal and the last requests under way; more only on a very slow disk.
 _END_SECONDS = 30.0
