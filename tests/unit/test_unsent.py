@@ -1,7 +1,5 @@
 """What a mount without a process has not sent is counted from its spool and its journal."""
 
-from pathlib import Path
-
 import pytest
 
 from cognitofs.mounts import known_mounts
@@ -43,11 +41,11 @@ async def test_a_file_that_was_closed_empty_counts_though_the_spool_has_nothing_
 async def test_status_tells_of_an_empty_file_after_a_kill(left, tmp_path):
     (left.spool / WHOLE).unlink()
     (left.spool / OPEN).unlink()
-    (found,) = known_mounts(tmp_path, {"XDG_RUNTIME_DIR": str(Path(tmp_path) / "none")})
+    (found,) = known_mounts(tmp_path, {"XDG_RUNTIME_DIR": str(tmp_path / "none")})
     assert (found.state, found.pending_files) == ("unmounted", 2)
 
 
 async def test_a_journal_that_cannot_be_read_leaves_the_count_of_the_spool(left):
     left.journal.write_bytes(b"no database" * 1000)
-    Path(f"{left.journal}-wal").unlink()
+    left.journal.with_name("journal.db-wal").unlink()
     assert sorted(unsent_sizes(left)) == [4, 5]
