@@ -67,14 +67,15 @@ class Samples:
         lines = (process / "status").read_text().splitlines()
         said = dict(line.split(":", 1) for line in lines)
         descriptors = list((process / "fd").iterdir())
+        cached = [each for each in descriptors if _is_cached(each)]
         return Sample(
             seconds=time.monotonic() - self._begun,
             rss=int(said["VmRSS"].split()[0]) * 1024,
-            fds=len(descriptors),
+            fds=len(descriptors) - len(cached),
             threads=int(said["Threads"]),
             journal=_on_disk(self._mount.machine.state.glob("mounts/*/journal.db*")),
             spool=_on_disk(self._mount.machine.state.glob("mounts/*/spool/*")),
-            cache=_on_disk(each for each in descriptors if _is_cached(each)),
+            cache=_on_disk(cached),
         )
 
     def after(self, seconds: float) -> list[Sample]:
