@@ -155,17 +155,18 @@ def other(tmp_path: Path) -> Iterator[Machine]:
     machine.close()
 
 
-@pytest.mark.parametrize("level", ["close", "fsync"])
+@pytest.mark.parametrize("level", ["close", "fsync", "local"])
 def test_every_call_is_answered_as_tmpfs_answers_it(
-    machine: Machine, other: Machine, moto_server: S3Server, effort: Effort, level: str
+    machine: Machine, other: Machine, strict_s3: S3Server, effort: Effort, level: str
 ):
     """And everything is the same again for a machine that knows nothing but the bucket.
 
-    On moto: SeaweedFS goes on having directories that are gone, and keeps no metadata of markers.
+    On the strict server: SeaweedFS goes on having directories that are gone, and keeps no metadata
+    of markers; moto does not know conditions of copies.
     """
     numbers = count()
-    bucket = new_bucket(moto_server)
-    machine.configure(moto_server, bucket.name)
+    bucket = new_bucket(strict_s3)
+    machine.configure(strict_s3, bucket.name)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as plain:
         with machine.mounted("--sync", level) as mount:
 
@@ -177,7 +178,7 @@ def test_every_call_is_answered_as_tmpfs_answers_it(
 
             for seed in effort.rounds(2):
                 _lead(type("Calls", (Calls,), {"make_twin": staticmethod(make_twin)}), seed, effort)
-        other.configure(moto_server, bucket.name)
+        other.configure(strict_s3, bucket.name)
         with other.mounted("--read-only") as mount:
             assert tree_of(mount.path) == tree_of(Path(plain))
     effort.demand(100, "answers", "refusals")
