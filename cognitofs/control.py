@@ -59,12 +59,16 @@ The status document, `cognitofs status --json`:
       "conflicts": [{"path": "a/b.txt", "copy": "a/b (conflicted copy ...).txt", "when": ISO 8601}]
                                   the last 20 that this mount settled by a copy, oldest first
       "refused_deletions": [{"path": "a/b.txt", "error": "A sentence.", "when": ISO 8601}]
-                                  the last 20 that S3 refused later; the names show again
+                                  the last 20 that S3 refused later; the names show again (they
+                                  are among "files" too, in the state "refused")
       "transfers": 16,            requests with content that may run at once now
       "most_transfers": 16,       and when S3 does not ask to slow down
       "slowed_at": "",            when it last did (ISO 8601), "" for never
-      "away_since": ""            since when S3 does not answer (ISO 8601), "" when it does: names
+      "away_since": "",           since when S3 does not answer (ISO 8601), "" when it does: names
                                   are shown as they were last seen
+      "metadata": 32,             requests about names and attributes that may run at once now
+      "most_metadata": 32,        and when S3 does not ask to slow down
+      "metadata_slowed_at": ""    when it last did
     }]}
 """
 
@@ -98,6 +102,8 @@ class State(StrEnum):
     # Its name is gone here, and S3 has not removed the object yet.
     DELETING = "deleting"
     FAILED = "failed"
+    # S3 refuses to remove it: its name shows again here.
+    REFUSED = "refused"
     # Of `recover list` only: never closed before a crash; in lost+found.
     LOST = "lost"
     # Of a mount only: no process runs; what is pending goes on at the next mount.
@@ -111,7 +117,7 @@ class FileStatus:
     `id` names it to `discard` and is the name of its spool file; "" for one that is not sealed.
     `attempts` counts the tries of this mount, `etag` is the version on S3 that it replaces or "".
     `is_whole` says that all of its bytes are here: unless it is a part of a larger object.
-    `when` (ISO 8601) is the last write of what is in lost+found.
+    `when` (ISO 8601) is the last write of what is in lost+found, or when S3 refused a deletion.
     """
 
     path: str = ""
@@ -144,6 +150,12 @@ class RefusedDeletion:
     error: str = ""
     # ISO 8601.
     when: str = ""
+
+
+def refused_file(path: str, id: str, error: str, when: str) -> FileStatus:
+    """Return the status of an object that S3 refused to remove: only S3 has bytes of it."""
+    error = f"S3 refuses to remove it, so it shows again: {error}"
+    return FileStatus(path, State.REFUSED, error=error, id=id, is_whole=False, when=when)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +200,9 @@ class MountStatus:
     most_transfers: int = 0
     slowed_at: str = ""
     away_since: str = ""
+    metadata: int = 0
+    most_metadata: int = 0
+    metadata_slowed_at: str = ""
 
     @property
     def needs_person(self) -> bool:

@@ -12,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+from cognitofs.control import State
 from cognitofs.errors import ConfigError, SpoolDamaged, UnsentFiles
 from cognitofs.kept import Kept
 from cognitofs.safefiles import sync_directory
@@ -55,6 +56,8 @@ def export(kept: Kept, directory: Path) -> Exported:
 
 
 def _partly_here(kept: Kept) -> str:
+    if kept.file.state == State.REFUSED:
+        return f"{kept.file.path!r} was removed here, but S3 has it still: copy it there."
     if kept.file.error.startswith("Its local bytes"):
         return f"The local bytes of {kept.file.path!r} are missing; only its name is left."
     if kept.is_lost:

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cognitofs import controlclient, lastword
-from cognitofs.control import FileStatus, MountStatus, State
+from cognitofs.control import FileStatus, MountStatus, State, refused_file
 from cognitofs.errors import NotMounted, SpoolDamaged
 from cognitofs.mounts import left_behind, live_mounts, mount_of, path_in
 from cognitofs.spool.extents import ExtentMap
-from cognitofs.spool.lostfound import LostFile, lost_files
+from cognitofs.spool.lostfound import LostFile, iso, lost_files
 from cognitofs.state import (
     Note,
     StateDirectory,
@@ -171,7 +171,17 @@ def _journalled(mount: MountStatus) -> list[FileStatus]:
     if not files.journal.exists():
         return []
     with _opened(files) as journal:
-        return [_status_of(each, files) for each in journal.pending()]
+        return _left_in(journal, files)
+
+
+def _left_in(journal: "Journal", files: StateFiles) -> list[FileStatus]:
+    from cognitofs.spool.intents import Intents  # noqa: PLC0415 -- brings trio: not for --help
+
+    refused = [
+        refused_file(each.key, each.id, each.error, iso(each.at))
+        for each in Intents(journal).refusals()
+    ]
+    return [_status_of(each, files) for each in journal.pending()] + refused
 
 
 @contextlib.contextmanager
@@ -231,7 +241,7 @@ def discard(chosen: Sequence[Kept]) -> None:
 
 def _discard_in(files: StateFiles, ids: Sequence[str]) -> None:
     """Forget rows, then their spool files; what S3 has of them is dropped by the next mount."""
-    _change(files, ids, lambda journal, id_: journal.finish(id_))
+    _change(files, ids, _forget)
     for id_ in ids:
         (files.spool / id_).unlink(missing_ok=True)
 
@@ -244,12 +254,19 @@ def retry_later(chosen: Sequence[Kept]) -> None:
         _change(StateFiles(path), ids, lambda journal, id_: journal.unpark(id_))
 
 
+async def _forget(journal: "Journal", id: str) -> None:
+    from cognitofs.spool.intents import Intents  # noqa: PLC0415 -- as above
+
+    await journal.finish(id)
+    await Intents(journal).forget_refusal(id)
+
+
 def _change(files: StateFiles, ids: Sequence[str], change: _Change) -> None:
     import trio  # noqa: PLC0415 -- as above
 
     with _opened(files) as journal:
         trio.run(partial(_each, journal, ids, change))
-        is_empty, left = journal.is_empty(), [_status_of(p, files) for p in journal.pending()]
+        is_empty, left = journal.is_empty(), _left_in(journal, files)
     if is_empty:
         files.journal.unlink(missing_ok=True)
     _correct_last_word(files, left)
@@ -274,7 +291,7 @@ def _correct_last_word(files: StateFiles, left: list[FileStatus]) -> None:
         last,
         pending_files=len(left),
         pending_bytes=sum(file.size for file in left),
-        failed_files=states.count(State.FAILED),
+        failed_files=states.count(State.FAILED) + states.count(State.REFUSED),
         conflict_files=states.count(State.CONFLICT),
         files=tuple(left),
     )

@@ -20,6 +20,7 @@ from cognitofs.control import (
     MountStatus,
     RefusedDeletion,
     State,
+    refused_file,
 )
 from cognitofs.errors import LoginRequired, MountpointBusy, SignInError
 from cognitofs.fs.conflictcopies import Conflict
@@ -31,9 +32,12 @@ from cognitofs.fs.refreshing import refresh
 from cognitofs.fs.treemoves import RenameProgress
 
 PROGRESS_SECONDS = 0.2
+MOST_REFUSALS = 20
+"""Refused deletions that `status` tells apart from the files."""
 
 _WORST = (
     State.FAILED,
+    State.REFUSED,
     State.CONFLICT,
     State.WAITING,
     State.UPLOADING,
@@ -76,7 +80,7 @@ class SignInTimes(Protocol):
 
 
 class Pace(Protocol):
-    """How many transfers S3 takes at once."""
+    """How many requests of one kind S3 takes at once."""
 
     most: int
     slowed_at: float
@@ -99,6 +103,7 @@ class RunningMount:
         notices: tuple[str, ...],
         *,
         pace: Pace,
+        metadata: Pace,
     ) -> None:
         self.is_mounted = True
         self.last_drain = trio.CancelScope()
@@ -108,6 +113,7 @@ class RunningMount:
         self._times = times
         self._notices = notices
         self._pace = pace
+        self._metadata = metadata
 
     def status(self) -> MountStatus:
         """Return the state of the moment."""
@@ -148,24 +154,28 @@ class RunningMount:
             refused_deletions=self._refused_deletions(),
             transfers=self._pace.width,
             most_transfers=self._pace.most,
-            slowed_at=_iso(self._pace.slowed_at) if self._pace.slowed_at else "",
             away_since=self._filesystem.rig.namespace.away.since,
+            slowed_at=_iso_or_never(self._pace.slowed_at),
+            metadata=self._metadata.width,
+            most_metadata=self._metadata.most,
+            metadata_slowed_at=_iso_or_never(self._metadata.slowed_at),
         )
 
     def _refused_deletions(self) -> tuple[RefusedDeletion, ...]:
-        refusals = self._filesystem.rig.deletions.refusals
-        return tuple(RefusedDeletion(r.key, str(r.error), _iso(r.at)) for r in refusals)
+        refusals = self._filesystem.rig.deletions.refusals[-MOST_REFUSALS:]
+        return tuple(RefusedDeletion(r.key, r.error, _iso(r.at)) for r in refusals)
 
     async def drain(self, progress: Callable[[DrainProgress], Awaitable[None]]) -> None:
         """Wait until nothing is left that can be sent; the last progress says what remains."""
         rig = self._filesystem.rig
         rig.uploader.nudge()
         self._filesystem.files.headers.hurry()
-        rig.deletions.hurry()
+        rig.deletions.nudge()
         while True:
             counts = self._counts(self.files())
             await progress(counts)
-            if counts.pending_files <= counts.failed_files + counts.conflict_files:
+            left = counts.failed_files + counts.conflict_files
+            if counts.pending_files <= left and not rig.deletions.is_retrying:
                 return
             await trio.sleep(PROGRESS_SECONDS)
 
@@ -192,6 +202,10 @@ class RunningMount:
                 await self._filesystem.rig.journal.finish(id_)
                 del self._missing[id_]
         named = set(ids)
+        deletions = self._filesystem.rig.deletions
+        for refusal in deletions.refusals:
+            if refusal.id in named:
+                await deletions.give_up(refusal.id)
         for file in self._filesystem.files.all():
             if _sealed_id(file) in named:
                 await discard(self._filesystem.rig, self._filesystem.files, file)
@@ -201,7 +215,7 @@ class RunningMount:
         return DrainProgress(
             pending_files=len(files),
             pending_bytes=sum(file.size - min(file.sent, file.size) for file in files),
-            failed_files=sum(file.state == State.FAILED for file in files),
+            failed_files=sum(file.state in (State.FAILED, State.REFUSED) for file in files),
             conflict_files=sum(file.state == State.CONFLICT for file in files),
             waiting_for=self._waiting_for(),
             last_error=errors[-1] if errors else "",
@@ -223,6 +237,7 @@ class RunningMount:
         found += [
             FileStatus(path=key, state=State.DELETING, error=trouble) for key in deletions.pending
         ]
+        found += [refused_file(r.key, r.id, r.error, _iso(r.at)) for r in deletions.refusals]
         found += [
             FileStatus(
                 path=lost.seal.key,
@@ -243,6 +258,10 @@ def _settled(conflict: Conflict) -> ConflictStatus:
 
 def _iso(at: float) -> str:
     return datetime.datetime.fromtimestamp(at, datetime.UTC).isoformat(timespec="seconds")
+
+
+def _iso_or_never(at: float) -> str:
+    return _iso(at) if at else ""
 
 
 def _is_unsent(file: OpenFile) -> bool:

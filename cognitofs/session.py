@@ -293,7 +293,11 @@ def _face(
         s3_uri=mount.plan.s3_uri,
         state_directory=str(mount.state.files.path),
     )
-    return RunningMount(filesystem, identity, recovered, watch, notices, pace=own.transfers)
+    return RunningMount(
+        *(filesystem, identity, recovered, watch, notices),
+        pace=own.transfers,
+        metadata=own.metadata,
+    )
 
 
 def _socket_path(mount: _Mount) -> Path:

@@ -24,7 +24,9 @@ class PathStatus:
     @property
     def needs_person(self) -> bool:
         """Tell whether something will not resolve by itself."""
-        return any(each.state in (State.CONFLICT, State.FAILED) for each in self.files)
+        return any(
+            each.state in (State.CONFLICT, State.FAILED, State.REFUSED) for each in self.files
+        )
 
     @property
     def is_clean(self) -> bool:
@@ -34,7 +36,7 @@ class PathStatus:
     @property
     def goes_on(self) -> bool:
         """Tell whether a process works on what is left."""
-        decided = (State.CONFLICT, State.FAILED)
+        decided = (State.CONFLICT, State.FAILED, State.REFUSED)
         return self.mount.pid > 0 and any(each.state not in decided for each in self.files)
 
     def document(self) -> dict[str, object]:

@@ -21,6 +21,7 @@ from cognitofs.cli.options import (
     state_base,
 )
 from cognitofs.cli.output import DrainDisplay, complain, files_text, say
+from cognitofs.control import State
 from cognitofs.errors import CognitoFSError, ConfigError
 from cognitofs.export import SUMS, export
 from cognitofs.kept import Kept, discard, kept_files, retry_later
@@ -166,6 +167,9 @@ def discard_(
     """
     chosen = _chosen(state_base(profile, config, state_dir), which, every=every)
     for each in chosen:
+        if each.file.state == State.REFUSED:
+            complain(f"stays on S3: {each.file.path!r}, which was removed here")
+            continue
         after = "S3's older version stays" if each.file.etag else "there is no other copy"
         complain(f"to be lost: {each.file.path!r}, {about(each.file.size)}; {after}")
     if chosen and not yes:

@@ -54,7 +54,8 @@ def status(
     """Show your mounts, or one file, and what S3 does not have yet.
 
     States: clean, dirty (being written), sealed (waiting its turn), uploading, deleting, waiting
-    (for a sign-in or the network), conflict and failed (kept here; a person decides), unmounted.
+    (for a sign-in or the network), conflict, failed and refused (a deletion); a person
+    decides about these; unmounted.
     Exit code 4: something is in conflict or failed; with --wait-clean also: something is left.
 
     For example:
@@ -170,6 +171,11 @@ def _events(mount: MountStatus) -> Iterator[str]:
         yield (
             f"S3 asked to slow down at {mount.slowed_at}: {mount.transfers} of"
             f" {mount.most_transfers} transfers at once for now"
+        )
+    if mount.metadata < mount.most_metadata:
+        yield (
+            f"S3 asked to slow down at {mount.metadata_slowed_at}: {mount.metadata} of"
+            f" {mount.most_metadata} questions about names and attributes at once for now"
         )
     for gone in mount.refused_deletions:
         yield f"{gone.when}  {gone.path!r} could not be removed and shows again: {gone.error}"

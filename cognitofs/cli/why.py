@@ -28,6 +28,10 @@ _REMEDIES: dict[str, str] = {
     State.SEALED: "Nothing to do: it waits its turn.",
     State.UPLOADING: "Nothing to do: it is on its way.",
     State.CONFLICT: f"Your version and S3's are both kept. {_ALWAYS}",
+    State.REFUSED: (
+        "Ask for the right to delete, then `cognitofs recover retry {id}`;"
+        " `cognitofs recover discard {id}` lets it stay."
+    ),
     State.FAILED: f"Correct the cause, then `cognitofs recover retry {{id}}`. {_ALWAYS}",
 }
 _WAITS = {

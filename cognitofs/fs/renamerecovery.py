@@ -41,6 +41,7 @@ async def clear_away(rig: Rig) -> None:
 
     A directory whose objects are about to go would show, empty, until they have gone.
     """
+    rig.deletions.resume_refused(rig.intents.refusals())
     rig.deletions.resume(rig.intents.deletions())
     with trio.move_on_after(PATIENCE), suppress(CognitoFSError):
         await rig.deletions.settle_below("")

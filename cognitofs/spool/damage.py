@@ -102,6 +102,7 @@ def _examined(path: Path, reserve: Reserve | None) -> Journal:
         for read in (journal.pending, journal.uploads, journal.attributes):
             read()
         intents.deletions()
+        intents.refusals()
         intents.renames()
     except (apsw.Error, ValueError, KeyError, TypeError, AttributeError, AssertionError) as exc:
         journal.close()

@@ -7,6 +7,7 @@ INVARIANT: an object of a rename gets a `deletion` only in the transaction that 
 until all copies are on S3 nothing of the source goes.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,28 @@ class Doomed:
     key: str
     expect: Expect
     txids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A deletion that S3 refused after it was acknowledged here: the name shows again.
+
+    `error` is a sentence, `at` seconds since the epoch.
+    """
+
+    doomed: Doomed
+    error: str
+    at: float
+
+    @property
+    def key(self) -> str:
+        """The object that shall go."""
+        return self.doomed.key
+
+    @property
+    def id(self) -> str:
+        """What a person calls it by: 32 hex digits, as of a spool file."""
+        return hashlib.sha256(self.key.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +83,17 @@ class Intents:
         self._journal = journal
 
     def deletions(self) -> list[Doomed]:
-        """Return what shall go, oldest first."""
-        rows = self._journal.rows("SELECT key, expect, txids FROM deletion ORDER BY rowid")
-        return [Doomed(str(k), ETag(str(e)), tuple(json.loads(str(t)))) for k, e, t in rows]
+        """Return what shall go, oldest first; not what S3 refused."""
+        sql = "SELECT key, expect, txids FROM deletion WHERE error = '' ORDER BY rowid"
+        return [_doomed(*row) for row in self._journal.rows(sql)]
+
+    def refusals(self) -> list[Refusal]:
+        """Return what S3 refused to remove, oldest first."""
+        sql = "SELECT key, expect, txids, error, at FROM deletion WHERE error != '' ORDER BY rowid"
+        return [
+            Refusal(_doomed(*row[:3]), str(row[3]), float(str(row[4])))
+            for row in self._journal.rows(sql)
+        ]
 
     def renames(self) -> list[Rename]:
         """Return the renames whose copies may not be complete, oldest first."""
@@ -89,6 +120,16 @@ class Intents:
         """Record that nothing is left to remove there."""
         gone: list[Statement] = [("DELETE FROM deletion WHERE key = ?", (key,)) for key in keys]
         await self._journal.commit(gone, durable=False)
+
+    async def refuse(self, refusals: Iterable[Refusal]) -> None:
+        """Record that S3 refused these deletions, and why: they are tried again now and then."""
+        sql = "UPDATE deletion SET error = ?, at = ? WHERE key = ?"
+        statements: list[Statement] = [(sql, (r.error, r.at, r.key)) for r in refusals]
+        await self._journal.commit(statements, durable=False)
+
+    async def forget_refusal(self, id: str) -> None:
+        """Record that a person gave the deletion *id* up; of an unknown one nothing happens."""
+        await self.forget_deletions([r.key for r in self.refusals() if r.id == id])
 
     async def begin_rename(self, rename: Rename) -> None:
         """Record a rename before its first copy is sent."""
@@ -128,6 +169,10 @@ class Intents:
 def _doom(doomed: Doomed) -> Statement:
     values = (doomed.key, doomed.expect, json.dumps(doomed.txids))
     return "INSERT OR REPLACE INTO deletion(key, expect, txids) VALUES(?, ?, ?)", values
+
+
+def _doomed(key: object, expect: object, txids: object) -> Doomed:
+    return Doomed(str(key), ETag(str(expect)), tuple(json.loads(str(txids))))
 
 
 def _insert_move(id: int, move: Move) -> Statement:

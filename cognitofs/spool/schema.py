@@ -13,7 +13,7 @@ import apsw
 
 from cognitofs.errors import JournalDamaged, JournalTooNew, SpoolDamaged
 
-VERSION = 5
+VERSION = 6
 """Of the tables below (user_version)."""
 
 BROKEN = (apsw.NotADBError, apsw.CorruptError, apsw.SQLError, apsw.ReadOnlyError, ValueError)
@@ -80,6 +80,10 @@ ALTER TABLE file ADD COLUMN crc INTEGER;  -- of all that a seal says; NULL: of a
 """
 _DAMAGED = "ALTER TABLE file ADD COLUMN damaged TEXT NOT NULL DEFAULT '[]'"
 """JSON [[start, stop], ...]: bytes that the disk does not give back as they were written."""
+_REFUSED = """
+ALTER TABLE deletion ADD COLUMN error TEXT NOT NULL DEFAULT '';  -- why S3 refused it; '': not yet
+ALTER TABLE deletion ADD COLUMN at REAL NOT NULL DEFAULT 0;      -- when, since the epoch
+"""
 
 
 def _prepare(connection: apsw.Connection, version: int) -> None:
@@ -95,6 +99,7 @@ def _prepare(connection: apsw.Connection, version: int) -> None:
         lambda: connection.execute(_GIVEN_UP),
         lambda: connection.execute(_CHECKED),
         lambda: connection.execute(_DAMAGED),
+        lambda: connection.execute(_REFUSED),
     )
     with connection:
         for migrate in migrations[version:]:

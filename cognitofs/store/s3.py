@@ -123,6 +123,11 @@ class S3Store:
         """How many requests with content run at once, by S3's own wish at the moment."""
         return self._lanes.transfers
 
+    @property
+    def metadata(self) -> Lane:
+        """How many requests about names and attributes run at once, likewise."""
+        return self._lanes.metadata
+
     def close(self) -> None:
         """Close idle connections."""
         self._wire.close()

@@ -5,13 +5,15 @@ is queued is hidden from listings (`hides`) from that moment on.
 
 INVARIANT: a deletion is journalled before it is hidden, and forgotten only when S3 has removed the
 object, or has another version of it, which then stays: an edit beats a delete.
+What S3 refuses shows again, and stays in the journal: it is tried again now and then, until it
+goes, something new is stored there, or a person gives it up.
+
 INVARIANT: nothing is stored under a key before its deletion is over: `settle` waits for it.
 """
 
 import logging
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TypeVar
 
@@ -26,7 +28,7 @@ from cognitofs.errors import (
     Transient,
 )
 from cognitofs.parallel import run_all
-from cognitofs.spool.intents import Doomed, Intents
+from cognitofs.spool.intents import Doomed, Intents, Refusal
 from cognitofs.store.interface import ETag, ObjectStore, Version
 from cognitofs.transfer.leftovers import remove_ours
 
@@ -38,22 +40,12 @@ LINGER = 0.2
 PAUSE = 5.0
 """Seconds between tries while S3 cannot be reached."""
 
-MOST_REFUSALS = 20
-"""Refusals that are remembered for `status`."""
+REFUSED_PAUSE = 900.0
+"""Seconds between tries of what S3 refused: policies get fixed."""
 
 _T = TypeVar("_T")
 _PASSING = (Transient, SignInError, ConditionalConflict)
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A deletion that S3 refused after it was acknowledged here."""
-
-    key: str
-    error: CognitoFSError
-    at: float
-    """Seconds since the epoch."""
 
 
 class Deletions:
@@ -66,6 +58,8 @@ class Deletions:
         self._trees: set[str] = set()
         self._refused: dict[str, CognitoFSError] = {}
         self._refusals: dict[str, Refusal] = {}
+        self._retry_at = float("inf")
+        self._nudges = self._retried = 0
         self._trouble: CognitoFSError | None = None
         self._tries = 0
         self._is_hurried = False
@@ -77,8 +71,9 @@ class Deletions:
         task_status.started()
         while True:
             wanted = self._wanted
-            if not self._doomed:
-                await wanted.wait()
+            if not self._doomed and trio.current_time() < self._retry_at:
+                with trio.move_on_at(self._retry_at):
+                    await wanted.wait()
                 continue
             await self._pause(LINGER if self._trouble is None else PAUSE)
             await self._try_all()
@@ -102,8 +97,13 @@ class Deletions:
 
     @property
     def refusals(self) -> tuple[Refusal, ...]:
-        """The last ones that S3 refused, oldest first; those that went later are none any more."""
+        """What S3 refused, oldest first: it shows again, and is tried again now and then."""
         return tuple(self._refusals.values())
+
+    @property
+    def is_retrying(self) -> bool:
+        """Tell whether what S3 refused is being tried again because somebody wants it."""
+        return self._retried != self._nudges
 
     def hides(self, key: str, etag: ETag) -> bool:
         """Tell whether that version of an object is about to go."""
@@ -117,8 +117,6 @@ class Deletions:
     async def add(self, doomed: Iterable[Doomed], *, forgets: Iterable[str] = ()) -> None:
         """Journal deletions, with the end of those rows of files, and queue them."""
         merged = [self._merged(each) for each in doomed]
-        for each in merged:
-            self._refusals.pop(each.key, None)
         await self._intents.doom(merged, forgets=forgets)
         self.resume(merged)
 
@@ -132,9 +130,22 @@ class Deletions:
     def resume(self, doomed: Iterable[Doomed], *, tree: str = "") -> None:
         """Queue deletions that are in the journal; *tree* is a directory that is wholly gone."""
         self._doomed |= {each.key: each for each in doomed}
+        for key in self._refusals.keys() & self._doomed.keys():
+            del self._refusals[key]
         if tree and any(key.startswith(tree) for key in self._doomed):
             self._trees.add(tree)
         self._notify()
+
+    def resume_refused(self, refusals: Iterable[Refusal]) -> None:
+        """Take over from an earlier mount what S3 refused: it is tried again soon."""
+        self._refusals |= {each.key: each for each in refusals}
+        self._retry_at = trio.current_time() if self._refusals else self._retry_at
+        self._notify()
+
+    async def give_up(self, id: str) -> None:
+        """Let what S3 refused to remove stay: a person has said so."""
+        await self._intents.forget_refusal(id)
+        self._refusals = {key: each for key, each in self._refusals.items() if each.id != id}
 
     async def remove(self, doomed: Doomed) -> None:
         """Remove an object whose deletion is in the journal; without an answer it is queued.
@@ -162,7 +173,13 @@ class Deletions:
             self._say_kept(doomed)
 
     async def settle(self, key: str) -> None:
-        """Return when the object *key* is not about to go any more. Raises what S3 answers."""
+        """Return when the object *key* is not about to go any more. Raises what S3 answers.
+
+        What S3 has refused to remove there before is over: something new is stored in its place.
+        """
+        if self._refusals.pop(key, None) is not None:
+            self._refused.pop(key, None)
+            await self._intents.forget_deletions([key])
         await self._settled(lambda doomed: doomed == key)
 
     async def settle_below(self, prefix: str) -> None:
@@ -170,10 +187,17 @@ class Deletions:
         await self._settled(lambda doomed: doomed.startswith(prefix))
 
     async def wait_drained(self) -> None:
-        """Return when everything has gone."""
-        self.hurry()
-        while self._doomed:
+        """Return when everything has gone, or was refused."""
+        self.nudge()
+        while self._doomed or self.is_retrying:
             await self._changed.wait()
+
+    def nudge(self) -> None:
+        """Try now, also what S3 refused: a right may be back."""
+        if self._refusals:
+            self._retry_at = trio.current_time()
+            self._nudges += 1
+        self.hurry()
 
     def hurry(self) -> None:
         """Try now: the network or the sign-in may be back."""
@@ -210,7 +234,8 @@ class Deletions:
         self._is_hurried = False
         self._tries += 1
         self._trouble = None
-        doomed = list(self._doomed.values())
+        nudges = self._nudges
+        doomed = [*self._doomed.values(), *self._due()]
         simple = [each for each in doomed if not each.txids]
         batches = [simple[at : at + BATCH] for at in range(0, len(simple), BATCH)]
         asked = [each for each in doomed if each.txids]
@@ -221,10 +246,18 @@ class Deletions:
             ],
             limit=BATCHES_AT_ONCE,
         )
+        self._retried = nudges
         self._tries += 1
         self._trees = {t for t in self._trees if any(key.startswith(t) for key in self._doomed)}
         self._changed.set()
         self._changed = trio.Event()
+
+    def _due(self) -> list[Doomed]:
+        """Return what S3 refused and is to be tried again now."""
+        if trio.current_time() < self._retry_at:
+            return []
+        self._retry_at = trio.current_time() + REFUSED_PAUSE if self._refusals else float("inf")
+        return [each.doomed for each in self._refusals.values()]
 
     async def _remove(self, batch: list[Doomed]) -> None:
         versions: list[Version] = [(each.key, each.expect) for each in batch]
@@ -232,43 +265,70 @@ class Deletions:
             failures = await self._store.delete_many(versions)
         except CognitoFSError as exc:
             failures = dict.fromkeys((each.key for each in batch), exc)
-        await self._note([each for each in batch if not self._stays(each, failures.get(each.key))])
+        await self._conclude(batch, failures)
 
     async def _remove_ours(self, doomed: Doomed) -> None:
-        failure: CognitoFSError | None = None
         try:
             await remove_ours(self._store, doomed.key, doomed.txids, doomed.expect)
         except CognitoFSError as exc:
-            failure = exc
-        if not self._stays(doomed, failure):
-            await self._note([doomed])
+            await self._conclude([doomed], {doomed.key: exc})
+        else:
+            await self._conclude([doomed], {})
 
-    def _stays(self, doomed: Doomed, failure: CognitoFSError | None) -> bool:
-        """Tell whether it must be tried again."""
-        if isinstance(failure, _PASSING):
-            self._trouble = failure
-            return True
-        if isinstance(failure, PreconditionFailed):
-            self._say_kept(doomed)
-        elif failure is not None:
+    async def _conclude(self, tried: list[Doomed], failures: Mapping[str, CognitoFSError]) -> None:
+        """Forget what is over, keep what S3 refused; the rest is tried again."""
+        gone, refused = [], []
+        for each in tried:
+            failure = failures.get(each.key)
+            if isinstance(failure, _PASSING):
+                self._trouble = failure
+            elif failure is None or isinstance(failure, PreconditionFailed):
+                gone.append(each)
+                if failure is not None:
+                    self._say_kept(each)
+            elif self._is_current(each):
+                refused.append(self._refusal(each, failure))
+        await self._note(gone)
+        if refused:
+            await self._keep(refused)
+
+    def _is_current(self, doomed: Doomed) -> bool:
+        """Tell whether nothing else was decided about its key meanwhile."""
+        refusal = self._refusals.get(doomed.key)
+        return self._doomed.get(doomed.key, refusal and refusal.doomed) is doomed
+
+    def _refusal(self, doomed: Doomed, failure: CognitoFSError) -> Refusal:
+        if doomed.key not in self._refusals:
             _log.error("%r could not be removed and shows again: %s", doomed.key, failure)
             _remember(self._refused, doomed.key, failure, BATCH)
-            refusal = Refusal(doomed.key, failure, time.time())
-            _remember(self._refusals, doomed.key, refusal, MOST_REFUSALS)
-        return False
+        return Refusal(doomed, str(failure), time.time())
+
+    async def _keep(self, refused: list[Refusal]) -> None:
+        """Let what S3 refused show again; it is tried again later."""
+        try:
+            await self._intents.refuse(refused)
+        except SpoolError as exc:  # the next mount tries them like all others
+            _log.error("The journal cannot say that deletions were refused: %s", exc)
+        for each in refused:
+            if self._is_current(each.doomed):
+                self._doomed.pop(each.key, None)
+                self._refusals[each.key] = each
+        self._retry_at = min(self._retry_at, trio.current_time() + REFUSED_PAUSE)
 
     def _say_kept(self, doomed: Doomed) -> None:
         _log.warning("%r was changed by somebody else; their version stays.", doomed.key)
 
     async def _note(self, gone: list[Doomed]) -> None:
         """Forget what is over, in the journal first."""
+        over = [each for each in gone if self._doomed.get(each.key, each) is each]
         try:
-            await self._intents.forget_deletions([each.key for each in gone])
+            await self._intents.forget_deletions([each.key for each in over])
         except SpoolError as exc:  # the next mount finds that there is nothing left to do
             _log.error("The journal still has %d deletions: %s", len(gone), exc)
-        for each in gone:
-            if self._doomed.get(each.key) is each:
-                del self._doomed[each.key]
+        for each in over:
+            if self._is_current(each):
+                self._doomed.pop(each.key, None)
+                self._refusals.pop(each.key, None)
 
 
 def _remember(last: dict[str, _T], key: str, value: _T, most: int) -> None:

@@ -1,5 +1,7 @@
 """Giving up what S3 does not have: the name stands for its version again, nothing else goes."""
 
+from types import SimpleNamespace
+
 import pytest
 from fsrig import mounted, until
 
@@ -11,10 +13,11 @@ from cognitofs.store.lanes import Lane
 
 DENIED = AccessDenied("The role may not write.")
 IDENTITY = Identity("/mnt", 1, "default", "ada", "", "s3://bucket/", "/state")
+TIMES = SimpleNamespace(keys_expire="", sign_in_ends="", warning="")
 
 
 def face_of(m):
-    return RunningMount(m.fs, IDENTITY, m.recovered, None, (), pace=Lane(8))
+    return RunningMount(m.fs, IDENTITY, m.recovered, TIMES, (), pace=Lane(8), metadata=Lane(8))
 
 
 async def refused(store, m, name, data):

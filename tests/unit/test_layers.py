@@ -48,7 +48,7 @@ MAY_IMPORT = {
     "unsent": {"state"},
     "mounts": {"lastword", "control", "controlclient", "runtime", "state", "unsent"},
     "kept": {"control", "controlclient", "lastword", "mounts", "safefiles", "spool", "state"},
-    "export": {"kept", "safefiles"},
+    "export": {"control", "kept", "safefiles"},
     "logs": {"safefiles"},
     "daemon": {"config", "control", "logs", "safefiles"},
     "preflight": {"store.interface"},

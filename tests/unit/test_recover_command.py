@@ -3,6 +3,7 @@
 import hashlib
 import json
 import subprocess
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -12,9 +13,11 @@ import trio
 from cognitofs import lastword
 from cognitofs.cli.exits import exit_code
 from cognitofs.cli.main import app
+from cognitofs.cli.status import lines
 from cognitofs.control import FileStatus, MountStatus
 from cognitofs.errors import CognitoFSError
 from cognitofs.spool import lostfound
+from cognitofs.spool.intents import Doomed, Intents, Refusal
 from cognitofs.spool.journal import Journal
 from cognitofs.spool.seal import Seal, new_txid
 from cognitofs.state import Binding, Note, StateDirectory
@@ -135,6 +138,50 @@ def test_a_lost_file_is_shown_and_exported_under_the_name_it_had(recover, comman
     assert [(each["id"], each["when"]) for each in mount["lost"]] == [(LOST, note.written_at)]
     assert recover("export", str(tmp_path / "out"), LOST).code == 0
     assert (tmp_path / "out/lost+found/d/draft.txt").read_bytes() == b"never closed"
+
+
+@pytest.fixture
+def deletion(base):
+    """Return the id of a deletion that S3 refused."""
+    refusal = Refusal(Doomed("d/gone", ETag('"e"')), "The role may not.", 0.0)
+
+    async def fill():
+        journal = Journal.open(state.files.journal)
+        await Intents(journal).doom([refusal.doomed])
+        await Intents(journal).refuse([refusal])
+        journal.close()
+
+    with state_of(base) as state:
+        trio.run(fill)
+    return refusal.id
+
+
+def test_a_deletion_that_s3_refused_is_listed_and_can_be_given_up(recover, deletion, tmp_path):
+    _, files = listed(recover)
+    assert (files[deletion]["path"], files[deletion]["state"]) == ("d/gone", "refused")
+    assert "The role may not." in files[deletion]["error"]
+    done = recover("export", str(tmp_path / "out"), deletion)
+    assert (done.code, "S3 has it still" in done.err) == (4, True)
+    done = recover("discard", "--yes", deletion)
+    assert (done.code, "stays on S3: 'd/gone'" in done.err) == (0, True)
+    assert deletion not in listed(recover)[1]
+    assert len(listed(recover)[1]) == 3
+
+
+def test_a_deletion_is_tried_again_by_the_next_mount(recover, deletion):
+    done = recover("retry", deletion)
+    assert (done.code, "the next mount tries" in done.err) == (4, True)
+    assert deletion in listed(recover)[1]
+
+
+def test_status_says_which_requests_s3_wants_fewer_of():
+    slow = MountStatus(transfers=4, most_transfers=16, slowed_at="T1", metadata=8)
+    slow = replace(slow, most_metadata=32, metadata_slowed_at="T2")
+    told = "\n".join(lines(slow))
+    assert "slow down at T1: 4 of 16 transfers" in told
+    assert "slow down at T2: 8 of 32 questions" in told
+    quiet = replace(slow, transfers=16, metadata=32)
+    assert "slow down" not in "\n".join(lines(quiet))
 
 
 def test_what_is_missing_of_a_lost_file_is_named_and_it_is_not_exported(recover, base, tmp_path):
