@@ -324,7 +324,10 @@ class MountOptions:
     conditional_writes: ConditionalWrites = field(
         default="auto", metadata=_read_by(quantities.one_of("auto", "require", "off"))
     )
-    cache_size: int = field(default=GIB, metadata=_read_by(quantities.size))
+    # At least a few of the largest fetches: what is read must fit for as long as it is read.
+    cache_size: int = field(
+        default=GIB, metadata=_read_by(quantities.size_between(32 * MIB, quantities.TIB * 1024))
+    )
     # None: 20 GiB, or half of the free space if that is less.
     spool_size: int | None = field(default=None, metadata=_read_by(quantities.size))
     spool_min_free: int = field(default=GIB, metadata=_read_by(quantities.size))

@@ -68,7 +68,11 @@ The status document, `cognitofs status --json`:
                                   are shown as they were last seen
       "metadata": 32,             requests about names and attributes that may run at once now
       "most_metadata": 32,        and when S3 does not ask to slow down
-      "metadata_slowed_at": ""    when it last did
+      "metadata_slowed_at": "",   when it last did
+      "cache_bytes": 1048576,     disk that clean bytes take
+      "cache_size": 1073741824,   and that they may take
+      "cache_hits": 10,           reads of this mount's process that needed no request
+      "cache_misses": 2           and that waited for one
     }]}
 """
 
@@ -203,6 +207,10 @@ class MountStatus:
     metadata: int = 0
     most_metadata: int = 0
     metadata_slowed_at: str = ""
+    cache_bytes: int = 0
+    cache_size: int = 0
+    cache_hits: int = 0
+    cache_misses: int = 0
 
     @property
     def needs_person(self) -> bool:

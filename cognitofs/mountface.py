@@ -121,6 +121,7 @@ class RunningMount:
         states = {file.state for file in files}
         counts = self._counts(files)
         moving = next(iter(self._filesystem.renaming), RenameProgress("", "", 0, 0))
+        cache = self._filesystem.rig.cache
         return MountStatus(
             mountpoint=self._identity.mountpoint,
             mounted=self.is_mounted,
@@ -159,6 +160,10 @@ class RunningMount:
             metadata=self._metadata.width,
             most_metadata=self._metadata.most,
             metadata_slowed_at=_iso_or_never(self._metadata.slowed_at),
+            cache_bytes=cache.total,
+            cache_size=cache.limit,
+            cache_hits=cache.hits,
+            cache_misses=cache.misses,
         )
 
     def _refused_deletions(self) -> tuple[RefusedDeletion, ...]:

@@ -143,6 +143,8 @@ def lines(mount: MountStatus) -> Iterator[str]:
         yield f"    to send: {files_text(mount.pending_files, mount.pending_bytes)}" + (
             f", {about(mount.uploading_bytes)} on the way" if mount.uploading_bytes else ""
         )
+    if mount.cache_bytes:
+        yield f"    cached: {about(mount.cache_bytes)} of {about(mount.cache_size)}"
     if mount.sign_in_warning:
         yield f"    {mount.sign_in_warning}"
     if mount.renaming:

@@ -318,7 +318,7 @@ class Content:
             self.touched = ExtentMap()
             self.base_limit = info.size
             if spool is not None:
-                self.rig.cache.adopt(info, spool.detach())
+                self.rig.cache.adopt(info, spool)
             if self.spool is not None and self.spool is not spool:
                 self.spool.discard()
             self.spool = None

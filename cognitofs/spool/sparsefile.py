@@ -87,6 +87,11 @@ class SparseFile:
         """The descriptor; -1 once it is closed."""
         return self._fd
 
+    @property
+    def is_in_use(self) -> bool:
+        """Tell whether a worker thread may use the descriptor."""
+        return self._users > 0
+
     @contextmanager
     def in_use(self) -> Iterator[int]:
         """Keep the descriptor open while a worker thread may use it; yields the descriptor.

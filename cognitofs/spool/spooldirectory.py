@@ -24,6 +24,7 @@ from cognitofs.spool.extents import ExtentMap
 from cognitofs.spool.labels import NAME as LABEL
 from cognitofs.spool.labels import Label, decode_label, encode_label, this_boot
 from cognitofs.spool.lostfound import Note
+from cognitofs.spool.namedfile import NamedFile
 from cognitofs.spool.seal import Seal
 from cognitofs.spool.space import Space
 from cognitofs.spool.sparsefile import DiskPace, local_disk
@@ -42,7 +43,7 @@ class SpoolDirectory:
 
     def __init__(self, state: Path, space: Space | None = None) -> None:
         self.pace = DiskPace()
-        self.descriptors: Descriptors[SpoolFile] = Descriptors()
+        self.descriptors: Descriptors[NamedFile] = Descriptors()
         self.space = space or Space(state)
         self.lost_found = state / "lost+found"
         self.boot = this_boot()

@@ -17,8 +17,9 @@ import trio
 from cognitofs.errors import SpoolDamaged, SpoolError
 from cognitofs.spool.extents import ExtentMap
 from cognitofs.spool.labels import Label, encode_label, new_label
+from cognitofs.spool.namedfile import NamedFile
 from cognitofs.spool.seal import Seal
-from cognitofs.spool.sparsefile import BLOCK, SparseFile, local_disk
+from cognitofs.spool.sparsefile import BLOCK, local_disk
 from cognitofs.spool.writtensums import WrittenSums
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _END = 1 << 63
 _CANNOT_CLONE = (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS)
 
 
-class SpoolFile(SparseFile):
+class SpoolFile(NamedFile):
     """A sparse file with a name in the spool directory.
 
     Its descriptor may be parked while nobody uses it and the disk has all that was written: what
@@ -45,8 +46,7 @@ class SpoolFile(SparseFile):
     def __init__(
         self, directory: "SpoolDirectory", name: str, fd: int, held: ExtentMap | None = None
     ) -> None:
-        super().__init__(fd, directory.pace, held)
-        self.name = name
+        super().__init__(directory, name, fd, held)
         self._directory = directory
         self._charged = 0
         self._is_counted = True
@@ -56,25 +56,11 @@ class SpoolFile(SparseFile):
         self._sums = WrittenSums()
         self.is_suspect = False
         self.damaged = ExtentMap()
-        if fd >= 0:
-            directory.descriptors.opened(self)
 
     @property
-    def fd(self) -> int:
-        """The descriptor, opened again if it was parked. Raises SpoolDamaged, TooManyOpen."""
-        if self._fd < 0 and self.name and not self._closed:
-            self._directory.descriptors.trim()
-            self._fd = self._directory.descriptor(self.name)
-            self._directory.descriptors.opened(self)
-        return self._fd
-
-    def park(self) -> bool:
-        """Close the descriptor until it is needed; False when that may not be now."""
-        if self._users or not self._is_synced or not self.name or self._fd < 0:
-            return False
-        os.close(self._fd)
-        self._fd = -1
-        return True
+    def may_park(self) -> bool:
+        """See `NamedFile.may_park`: also, the disk has all that was written."""
+        return super().may_park and self._is_synced
 
     def count(self) -> None:
         """Tell the spool how many bytes are held here now."""
@@ -259,11 +245,6 @@ class SpoolFile(SparseFile):
         self._count_no_more()
         self.close()
 
-    def _close_if_unused(self) -> None:
-        super()._close_if_unused()
-        if self._fd < 0:
-            self._directory.descriptors.closed(self)
-
     def hand_over(self) -> "SpoolFile":
         """Return another handle on the file, which has the name from now on; this one has none."""
         with local_disk("duplicating a descriptor"):
@@ -276,10 +257,25 @@ class SpoolFile(SparseFile):
         self.name = ""
         return heir
 
-    def detach(self) -> SparseFile:
+    def move_to(self, directory: int, name: str) -> bool:
+        """Move the file, which is on S3 now, into *directory* (a descriptor) as *name*, and close.
+
+        False when it stays, because that is another file system or the bytes are not to be trusted.
+        """
+        if self.is_suspect or self.damaged:
+            return False
+        try:
+            os.rename(self.name, name, src_dir_fd=self._directory.fd, dst_dir_fd=directory)
+        except OSError:
+            return False
+        self.name = ""
+        self.discard()
+        return True
+
+    def detach(self) -> NamedFile:
         """Unlink the name; the bytes live on as a nameless file (they are on S3 now)."""
         try:
-            is_open = self.fd >= 0
+            is_open = self.fd >= 0 and not (self.is_suspect or self.damaged)
         except SpoolError:
             is_open = False  # S3 has them, so nobody needs them here
         self._directory.unlink(self.name)

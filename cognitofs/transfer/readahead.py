@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 
 import trio
 
-from cognitofs.errors import CognitoFSError, Stalled
-from cognitofs.spool.blockcache import BlockCache, CachedObject
+from cognitofs.errors import CognitoFSError, SpoolError, Stalled
+from cognitofs.spool.blockcache import BlockCache
+from cognitofs.spool.cachedobject import CachedObject
 from cognitofs.spool.extents import Extent
 from cognitofs.store.interface import ObjectInfo, ObjectStore
 
@@ -92,7 +93,9 @@ class Reader:
         stop = min(stop, info.size)
         if start >= stop:
             return b""
-        self._plan(self._cache.open(info), start, stop, window)
+        cached = self._cache.open(info)
+        self._cache.note_read(is_hit=cached.covers(start, stop))
+        self._plan(cached, start, stop, window)
         with trio.move_on_after(self._timeout):
             while True:
                 cached = self._cache.open(info)  # the one before may be given up
@@ -158,6 +161,9 @@ class Reader:
         try:
             await self._store.read_into(cached.info, start, stop, cached.bytes.fd)
             cached.fetched(start, stop)
+        except SpoolError as exc:
+            if not self._cache.failed(cached, exc):  # else the reader asks for it again
+                fetch.error = exc
         except CognitoFSError as exc:
             fetch.error = exc
             _log.debug("fetch of %d bytes failed: %s", stop - start, exc)

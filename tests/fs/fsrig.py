@@ -10,7 +10,8 @@ from cognitofs.fs.filesystem import Filesystem
 from cognitofs.fs.recovery import Recovered, recover
 from cognitofs.fs.rig import Promises, Rig
 from cognitofs.levels import Rights
-from cognitofs.spool.blockcache import BlockCache
+from cognitofs.spool.blockcache import BlockCache, open_cache
+from cognitofs.spool.cachefiles import CacheFiles
 from cognitofs.spool.damage import open_journal
 from cognitofs.spool.intents import Intents
 from cognitofs.spool.space import Space
@@ -99,6 +100,7 @@ async def mounted(
     *,
     ladder=SMALL,
     cache_size=1 << 20,
+    keeps_cache=False,
     spool_size=None,
     reserve=None,
     rights=NO_LEVELS,
@@ -112,7 +114,7 @@ async def mounted(
     away = Away()
     describer = Describer(store, AttributeMemory(None), Defaults(), away, may_ask=True)
     now = ticking()
-    cache = BlockCache(state, cache_size)
+    cache = _cache(state / "cache", cache_size, keeps=keeps_cache)
     space = Space(state, spool_size, 0, cache.give_back)
     spools = SpoolDirectory(state, space)
     opened = open_journal(state / "journal.db", spools, reserve)
@@ -141,7 +143,7 @@ async def mounted(
     fs = Filesystem(rig)
     try:
         async with trio.open_nursery() as nursery:
-            for service in (reader, describer, away, uploader, deletions, fs.files.headers):
+            for service in (reader, cache, describer, away, uploader, deletions, fs.files.headers):
                 await nursery.start(service.run)
             yield Mounted(fs, await recover(rig, fs.files), opened.notices)
             nursery.cancel_scope.cancel()
@@ -152,6 +154,13 @@ async def mounted(
         journal.close()
         cache.close()
         spools.close()
+
+
+def _cache(directory, size, *, keeps):
+    if keeps:
+        directory.mkdir(exist_ok=True)
+        return open_cache(directory, size)
+    return BlockCache(CacheFiles(directory, keeps=False), None, size)
 
 
 async def until(condition):

@@ -69,7 +69,9 @@ class Host:
         """Start the process; leaving the block is its end without a word."""
         self.level = level or self.level
         try:
-            async with mounted(self.store, self.state, sync=self.level, conflict="fail") as self.m:
+            async with mounted(
+                self.store, self.state, keeps_cache=True, sync=self.level, conflict="fail"
+            ) as self.m:
                 self.counts["files recovered"] += self.m.recovered.files
                 yield
                 self._count_pending()

@@ -38,7 +38,9 @@ class Host:
         """Edit, crash, and edit again."""
         for _ in range(LIVES):
             level = self.chance.choice(("close", "fsync"))
-            async with mounted(self.store, self.state, sync=level, host=self.name) as m:
+            async with mounted(
+                self.store, self.state, keeps_cache=True, sync=level, host=self.name
+            ) as m:
                 for _ in range(EDITS):
                     await self.edit(m, self.chance.choice(NAMES))
                     await trio.sleep(self.chance.choice((0, 0.2, 1, 3)))
@@ -79,7 +81,7 @@ class Host:
     async def end(self):
         """Send what is left, and return what is kept for a person."""
         self.store.heal()
-        async with mounted(self.store, self.state, host=self.name) as m:
+        async with mounted(self.store, self.state, keeps_cache=True, host=self.name) as m:
             await m.drain()
             kept = []
             for upload in m.fs.rig.uploader.uploads():

@@ -271,6 +271,7 @@ def test_the_status_document_has_the_promised_fields():
     promised += " sync version files mounted waiting_for state_directory notices conflicts"
     promised += " refused_deletions transfers most_transfers slowed_at away_since"
     promised += " metadata most_metadata metadata_slowed_at"
+    promised += " cache_bytes cache_size cache_hits cache_misses"
     promised += " lost renaming rename_done rename_total hidden_keys hidden"
     assert set(found) == set(promised.split())
     of_a_file = "path state size sent error id attempts etag is_whole when"

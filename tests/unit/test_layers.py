@@ -87,6 +87,7 @@ GUESTS = {
     "awscrt": ("store/",),
     "urllib3": ("store/",),
     "apsw": (
+        "spool/cacheindex.py",
         "spool/damage.py",
         "spool/journal.py",
         "spool/schema.py",

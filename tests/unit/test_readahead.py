@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from cognitofs.errors import Changed, Unreachable
-from cognitofs.spool.blockcache import BLOCK, BlockCache
+from cognitofs.spool.blockcache import BLOCK, open_cache
 from cognitofs.testing import FaultyStore, MemoryStore
 from cognitofs.transfer.readahead import (
     FIRST_FETCH,
@@ -30,7 +30,7 @@ def store(bucket):
 
 @pytest.fixture
 async def reader(store, tmp_path, nursery):
-    cache = BlockCache(tmp_path, 16 * BLOCK)
+    cache = open_cache(tmp_path, 16 * BLOCK)
     reader = Reader(store, cache, timeout=60.0)
     await nursery.start(reader.run)
     yield reader
