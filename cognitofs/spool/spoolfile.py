@@ -165,8 +165,9 @@ class SpoolFile(NamedFile):
 
     async def verify(self) -> None:
         """Set `damaged` of a suspect file: where it does not hold what was written."""
+        sums = self._sums.copy()  # a thread may not look at what changes
         with self.in_use():
-            self.damaged = await trio.to_thread.run_sync(self._sums.differing, self._pread)
+            self.damaged = await trio.to_thread.run_sync(sums.differing, self._pread)
 
     async def rescued(self) -> "SpoolFile":
         """Return a durable copy of a suspect file, compared with what was written.
@@ -175,19 +176,19 @@ class SpoolFile(NamedFile):
         suspect still, when others of its bytes are only in an upload that is bound to its name.
         Raises SpoolFull, SpoolDamaged when there cannot be a copy now. Nobody may write meanwhile.
         """
-        held = self.held.copy()
+        held, sums = self.held.copy(), self._sums.copy()
         with self.in_use():
-            return await trio.to_thread.run_sync(self._rescue, held)
+            return await trio.to_thread.run_sync(self._rescue, held, sums)
 
-    def _rescue(self, held: ExtentMap) -> "SpoolFile":
+    def _rescue(self, held: ExtentMap, sums: WrittenSums) -> "SpoolFile":
         if self.given_up:
-            self.damaged = self._sums.differing(self._pread)
+            self.damaged = sums.differing(self._pread)
             return self
         twin = self._directory.create()
         try:
             with local_disk("copying a spool file"):
                 self._copy_extents(twin, held)
-            self.damaged = self._sums.differing(twin._pread)
+            self.damaged = sums.differing(twin._pread)
             if not self.damaged:
                 twin._sync()
         except BaseException:
@@ -202,12 +203,15 @@ class SpoolFile(NamedFile):
 
     async def clone(self) -> "SpoolFile":
         """Return a new spool file with the same held bytes, sharing blocks where possible."""
-        # Taken now: what a fill adds while the thread copies is not promised to be copied.
-        held = self.held.copy()
+        # Taken now: what a fill adds while the thread copies is not promised to be copied, and a
+        # sync that ends then changes the sums.
+        state = (self.held.copy(), self.given_up.copy(), self.damaged.copy(), self._sums.copy())
         with self.in_use():
-            return await trio.to_thread.run_sync(self._clone, held)
+            return await trio.to_thread.run_sync(self._clone, *state)
 
-    def _clone(self, held: ExtentMap) -> "SpoolFile":
+    def _clone(
+        self, held: ExtentMap, given_up: ExtentMap, damaged: ExtentMap, sums: WrittenSums
+    ) -> "SpoolFile":
         twin = self._directory.create()
         try:
             with local_disk("copying a spool file"):
@@ -215,8 +219,7 @@ class SpoolFile(NamedFile):
         except BaseException:
             twin.discard()
             raise
-        twin.held, twin.given_up = held, self.given_up.copy()
-        twin._sums, twin.damaged = self._sums.copy(), self.damaged.copy()
+        twin.held, twin.given_up, twin.damaged, twin._sums = held, given_up, damaged, sums
         twin.is_suspect = self.is_suspect  # they may share blocks
         trio.from_thread.run_sync(twin.count)
         return twin
