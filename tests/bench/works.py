@@ -6,6 +6,7 @@ source file or the objects come from is prepared before, and is not timed.
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -106,9 +107,11 @@ class Ground:
         with mounted(self.server, self.bucket, directory, *options) as mount:
             started, busy = time.perf_counter(), mount.cpu_seconds()
             work(mount)
-            return Measured(
+            measured = Measured(
                 time.perf_counter() - started, mount.cpu_seconds() - busy, mount.peak_rss()
             )
+        shutil.rmtree(directory)  # the cache stays
+        return measured
 
     def wait_size(self, key: str, size: int) -> None:
         """Wait until the server shows *key* with *size* bytes."""
