@@ -13,6 +13,7 @@ from cognitofs.fs.rig import Rig
 from cognitofs.spool.intents import Doomed
 from cognitofs.store.interface import ETag, ObjectInfo
 from cognitofs.transfer.leftovers import remove_ours
+from cognitofs.tree.away import UNANSWERED
 from cognitofs.tree.inodes import Inode
 
 FETCHED_BEFORE_UNLINK = 64 * 1024 * 1024
@@ -64,13 +65,39 @@ class Removals:
         async with self._files.gate.below(parent):
             inode = await self._rig.namespace.lookup(parent, name)
             inode.require_directory()
-            await self.require_empty(inode)
+            await self._require_empty(inode)
             with self._files.using(inode) as file:
-                async with self._files.stopped(file):
+                async with self._files.stopped(file, goes=True):
                     await self.keep_visible(parent, inode)
-                    await self._rig.store.delete(inode.key)
-                    self._rig.namespace.removed(inode)
-                    await file.forget_name()
+                    await self._take_marker_away(file)
+
+    async def _take_marker_away(self, file: OpenFile) -> None:
+        """Remove the marker, whoever wrote it: all markers are alike."""
+        inode = file.inode
+        if self._waits_for_s3:
+            await self._rig.store.delete(inode.key)
+            self._rig.namespace.removed(inode)
+            await file.forget_name()
+            return
+        marker = Doomed(inode.key, "any")
+        await self._rig.deletions.add([marker], forgets=file.rows, tree=inode.key)
+        self._rig.namespace.removed(inode)
+        file.forgotten()
+
+    async def _require_empty(self, directory: Inode) -> None:
+        """See `require_empty`. What is journalled can do with what was last known of it."""
+        directories = self._rig.directories
+        if self._waits_for_s3 or not directories.may_answer(directory):
+            await self.require_empty(directory)
+            return
+        try:
+            if not self._rig.namespace.away.is_away():
+                await self.require_empty(directory)
+                return
+        except UNANSWERED:
+            pass
+        if directories.had_children(directory):
+            raise NotEmpty("The directory is not empty.")
 
     async def require_empty(self, directory: Inode) -> None:
         """Return when nothing is, or is about to go, below *directory*. Raises NotEmpty."""

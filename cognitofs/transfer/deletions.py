@@ -114,11 +114,13 @@ class Deletions:
         """Tell whether everything that S3 lists below *prefix* was renamed away."""
         return prefix in self._trees
 
-    async def add(self, doomed: Iterable[Doomed], *, forgets: Iterable[str] = ()) -> None:
-        """Journal deletions, with the end of those rows of files, and queue them."""
+    async def add(
+        self, doomed: Iterable[Doomed], *, forgets: Iterable[str] = (), tree: str = ""
+    ) -> None:
+        """Journal deletions, with the end of those rows of files, and queue them; see `resume`."""
         merged = [self._merged(each) for each in doomed]
         await self._intents.doom(merged, forgets=forgets)
-        self.resume(merged)
+        self.resume(merged, tree=tree)
 
     def _merged(self, doomed: Doomed) -> Doomed:
         """Return *doomed* with what is queued for its key already."""

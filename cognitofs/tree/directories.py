@@ -128,6 +128,15 @@ class Directories:
         below = leaving if leaving.endswith("/") else "\0"
         return any(f.key != leaving and not f.key.startswith(below) for f in page.objects)
 
+    def may_answer(self, directory: Inode) -> bool:
+        """Tell whether the children of *directory* were seen, so that S3 need not be asked."""
+        return directory.listing is not None
+
+    def had_children(self, directory: Inode) -> bool:
+        """Tell whether anything lies below *directory*, as far as was last known."""
+        known = directory.listing
+        return known is None or bool(self._last_known(directory, known, "").inodes)
+
     async def has_children(self, directory: Inode) -> bool:
         """Tell whether anything lies below *directory*, hidden keys included."""
         if any(child.is_local for child in directory.children.values()):
