@@ -11,7 +11,6 @@ same as far as correctness goes: what is left is in the journal, and recovery is
 import contextlib
 import logging
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +21,7 @@ import pyfuse3
 import trio
 
 from cognitofs import controlserver, idling, lastword, reach, runtime, where
+from cognitofs.assembly import assembled
 from cognitofs.auth.account import Account, open_account
 from cognitofs.config import MountOptions, Profile
 from cognitofs.control import MountReport
@@ -29,39 +29,19 @@ from cognitofs.ending import Ending
 from cognitofs.errors import CognitoFSError, MountError
 from cognitofs.fs.filesystem import Filesystem
 from cognitofs.fs.recovery import Recovered, recover
-from cognitofs.fs.rig import Promises, Rig
 from cognitofs.fuse import invalidation
 from cognitofs.fuse.operations import FuseOperations
 from cognitofs.mountface import Identity, RunningMount
 from cognitofs.mountpoint import unmount
 from cognitofs.mounts import open_state
-from cognitofs.reach import Plan, Reach
+from cognitofs.reach import Plan
 from cognitofs.signinwatch import SignInWatch
-from cognitofs.spool.blockcache import BlockCache, open_cache
-from cognitofs.spool.damage import open_journal
-from cognitofs.spool.intents import Intents
 from cognitofs.spool.journal import Journal
-from cognitofs.spool.reserve import Reserve
-from cognitofs.spool.space import Space
-from cognitofs.spool.spooldirectory import SpoolDirectory
-from cognitofs.state import Binding, Note, StateDirectory, cache_directory
+from cognitofs.state import Binding, Note, StateDirectory
 from cognitofs.store.s3 import S3Store
-from cognitofs.transfer.deletions import Deletions
-from cognitofs.transfer.parts import Ladder
-from cognitofs.transfer.readahead import Reader
-from cognitofs.transfer.uploader import Uploader
-from cognitofs.tree.attributes import Attributes, Defaults, Kind
-from cognitofs.tree.away import Away
-from cognitofs.tree.describer import Describer
-from cognitofs.tree.directories import Directories
-from cognitofs.tree.inodes import InodeTable
-from cognitofs.tree.memory import AttributeMemory
-from cognitofs.tree.namespace import Namespace
-from cognitofs.tree.veil import Veil
 
 TASKS = 1000
 """Handlers at a time. pyfuse3's default of 99 blocks `ls` behind 99 waiting closes (measured)."""
-FILES_AT_ONCE = 32
 METADATA_AT_ONCE = 32
 READ_AHEAD_KIB = 1024
 """Of the kernel: 1.7 times as fast on sequential reads as its 128 KiB (measured). Root only."""
@@ -140,7 +120,7 @@ async def _serve(mount: _Mount) -> int:
     lastword.forget(mount.state.files)
     async with trio.open_nursery() as nursery:
         found = await reach.examined(mount.plan, mount.options, own)
-        rig, said = _rig(mount, found)
+        rig, said = assembled(mount.plan, mount.options, mount.binding, mount.state, found)
         rig.namespace.away.when_back = rig.uploader.nudge
         filesystem = Filesystem(rig)
         for service in (
@@ -211,73 +191,6 @@ def _close_journal(mount: _Mount, journal: Journal) -> None:
     journal.close()
     if is_empty:
         mount.state.files.journal.unlink(missing_ok=True)
-
-
-def _rig(mount: _Mount, found: Reach) -> tuple[Rig, tuple[str, ...]]:
-    """Build the parts; returns with them what there is to say of the journal."""
-    options, store = mount.options, found.store
-    defaults = Defaults(options.file_mode, options.dir_mode)
-    cache_path = cache_directory(where.cache_home(options), mount.binding)
-    memory = AttributeMemory(cache_path / "attributes.db")
-    away = Away()
-    describer = Describer(store, memory, defaults, away, may_ask=options.attributes == "head")
-    root = Attributes(Kind.DIRECTORY, options.dir_mode, time.time_ns())
-    table = InodeTable(root)
-    cache = open_cache(cache_path, options.cache_size)
-    space = _space(mount, cache)
-    spools = SpoolDirectory(mount.state.files.path, space)
-    opened = open_journal(mount.state.files.journal, spools, Reserve(mount.state.files.reserve))
-    journal = opened.journal
-    intents = Intents(journal)
-    deletions = Deletions(store, intents)
-    seen = Veil(store, deletions, away)
-    namespace = Namespace(seen, table, describer, ttl=options.metadata_ttl)
-    reader = Reader(store, cache, timeout=options.read_timeout)
-    ladder = Ladder(options.part_size).within(space.limit)
-    uploader = Uploader(store, journal, reader, ladder=ladder, at_once=FILES_AT_ONCE)
-    rig = Rig(
-        store=store,
-        table=table,
-        namespace=namespace,
-        directories=Directories(seen, namespace),
-        spools=spools,
-        journal=journal,
-        cache=cache,
-        reader=reader,
-        uploader=uploader,
-        intents=intents,
-        deletions=deletions,
-        promises=_promises(mount, may_write=found.may_write),
-        rights=found.rights,
-    )
-    return rig, opened.notices
-
-
-def _space(mount: _Mount, cache: BlockCache) -> Space:
-    options = mount.options
-    return Space(
-        mount.state.files.path, options.spool_size, options.spool_min_free, cache.give_back
-    )
-
-
-def _promises(mount: _Mount, *, may_write: bool) -> Promises:
-    options = mount.options
-    return Promises(
-        sync=options.sync,
-        metadata_ttl=options.metadata_ttl,
-        open_ttl=options.open_ttl,
-        stall_timeout=options.stall_timeout,
-        auth_wait=options.auth_wait,
-        net_wait=options.net_wait,
-        read_only=options.read_only or not may_write,
-        xattrs=options.xattrs,
-        trash=options.trash,
-        rename_limit=options.rename_limit,
-        uid=options.uid,
-        gid=options.gid,
-        prefix_bytes=mount.plan.prefix_bytes,
-        conflict=options.conflict,
-    )
 
 
 def _face(

@@ -6,6 +6,7 @@ Owns what follows for the name: it stands again for what S3 has, or for nothing.
 import trio
 
 from cognitofs.errors import UnsentFiles
+from cognitofs.fs import namechange
 from cognitofs.fs.files import Files
 from cognitofs.fs.openfile import OpenFile
 from cognitofs.fs.rig import Rig
@@ -26,6 +27,6 @@ async def discard(rig: Rig, files: Files, file: OpenFile) -> None:
             await file.stop_sending()
             if file.must_send_again:
                 with trio.CancelScope(shield=True):  # a local commit ends by itself
-                    await file.forget_name()
+                    await namechange.forget_name(file)
                 if not file.inode.children:
                     rig.namespace.distrust(file.inode)

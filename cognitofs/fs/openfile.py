@@ -29,7 +29,6 @@ from cognitofs.spool.spoolfile import SpoolFile
 from cognitofs.store.interface import ETag, Expect, ObjectHead, ObjectInfo
 from cognitofs.transfer.failures import Failures
 from cognitofs.transfer.headerwriter import HeaderWriter
-from cognitofs.transfer.leftovers import find_ours
 from cognitofs.transfer.upload import Upload
 from cognitofs.tree.inodes import Inode
 
@@ -39,6 +38,7 @@ class OpenFile:
 
     `replaces` is the version that a rename put this file in place of before S3 has ours.
     `users` counts calls that work on it without a handle.
+    `rig` and `carried` are for `namechange.py`.
     """
 
     def __init__(
@@ -62,9 +62,9 @@ class OpenFile:
         self.unlinked = False
         self.forerunners = Forerunners()
         self.failures = Failures()
-        self._rig = rig
+        self.rig = rig
         self._headers = headers
-        self._carried = Carried(rig, headers, inode)
+        self.carried = Carried(rig, headers, inode)
         self._when_unneeded = when_unneeded
 
     @property
@@ -100,12 +100,12 @@ class OpenFile:
             await self.content.truncate(size)
             if size == 0:
                 self.was_written = False
-                self._drop_stream()
+                self.drop_stream()
             self.mark_dirty()
 
     def changing(self) -> AbstractAsyncContextManager[None]:
         """Hold the lock while no bytes are on their way that are nowhere else: `relief.py`."""
-        promises = self._rig.promises
+        promises = self.rig.promises
         return changing(self, stall=promises.stall_timeout, auth_wait=promises.auth_wait)
 
     async def give_back(self, size: int) -> bool:
@@ -161,7 +161,7 @@ class OpenFile:
                         seal, refusal = await suspects.make_durable(content, seal)
                     content.spool.label(seal, replaces=self._replaced, durable=durable)
                 if content.spool is not old:
-                    self._drop_stream()  # S3 was sent what the disk may not have kept
+                    self.drop_stream()  # S3 was sent what the disk may not have kept
                 await self._record(seal, is_labelled=True, durable=durable)
             suspects.forget(old, unless=content.spool)
         self.dirty, self.deferred = False, None
@@ -169,7 +169,7 @@ class OpenFile:
         content.low_water = seal.size
         multipart, content.multipart = content.multipart, None
         spool = content.spool if seal.has_spool else None
-        content.upload = self._rig.uploader.submit(seal, spool, multipart, self)
+        content.upload = self.rig.uploader.submit(seal, spool, multipart, self)
         if refusal is not None:
             content.upload.refusal = refusal  # nobody hears twice of it
             self.failures.note(refusal)
@@ -184,7 +184,7 @@ class OpenFile:
     async def _record(self, seal: Seal, *, is_labelled: bool = False, durable: bool) -> None:
         """Journal *seal* in place of all that it replaces; their spool files go then."""
         multipart = self.content.multipart
-        await self._rig.journal.seal(
+        await self.rig.journal.seal(
             seal,
             replaces=self._replaced,
             continues=None if multipart is None else multipart.continued,
@@ -210,7 +210,7 @@ class OpenFile:
         multipart = old.multipart if may_go_on(old, content.multipart) else None
         if multipart is content.multipart:
             content.multipart = None
-        content.upload = self._rig.uploader.submit(old.seal, old.spool, multipart, self)
+        content.upload = self.rig.uploader.submit(old.seal, old.spool, multipart, self)
         content.upload.unsettled = old.unsettled
         content.upload.commit_was_sent = old.commit_was_sent
 
@@ -220,7 +220,7 @@ class OpenFile:
         await self._stop_upload()
         self.forerunners.doubts += await self._headers.settle(self.inode.key)
         streamed = None if content.multipart is None else content.multipart.headers
-        headers = self._carried.next_headers(streamed, mtime_is_set=self.mtime_is_set)
+        headers = self.carried.next_headers(streamed, mtime_is_set=self.mtime_is_set)
         return content.freeze(self._expect(), headers, self.forerunners)
 
     def _expect(self) -> Expect:
@@ -230,24 +230,25 @@ class OpenFile:
     async def _stop_upload(self) -> None:
         """Stop the upload under way; what was sent of it is kept where it may be gone on with."""
         upload = self.upload
-        if upload is None or not await self._rig.uploader.cancel(upload):
+        if upload is None or not await self.rig.uploader.cancel(upload):
             return
         self.forerunners.add(upload)
         multipart = upload.multipart
         if multipart is None or upload.has_sole_bytes:
-            return  # what only it has goes with the file's name: see `give_up`
+            return  # what only it has goes with the file's name: see `namechange.give_up`
         # Its headers, and the txid in them, are fixed: no two commits may share them.
         may_go_on = upload.spool is self.content.spool and not upload.commit_was_sent
         if may_go_on and multipart.key == self.inode.key:
             self.content.multipart = multipart
         else:
-            self._rig.uploader.abort(multipart)
+            self.rig.uploader.abort(multipart)
 
-    def _drop_stream(self, *, with_sole_bytes: bool = False) -> None:
+    def drop_stream(self, *, with_sole_bytes: bool = False) -> None:
+        """Abort the multipart upload under way; one that alone has some bytes only if asked."""
         multipart = self.content.multipart
         if multipart is not None and (with_sole_bytes or not multipart.has_sole_bytes):
             self.content.multipart = None
-            self._rig.uploader.abort(multipart)
+            self.rig.uploader.abort(multipart)
 
     async def newest_upload(self) -> Upload | None:
         """Return the upload under way, also when it is just taking the place of another."""
@@ -265,7 +266,7 @@ class OpenFile:
                 self.failures.note(exc)
                 await self._rescue(upload.spool, exc)
                 raise
-        await self._rig.journal.make_durable()
+        await self.rig.journal.make_durable()
 
     async def _rescue(self, spool: SpoolFile, refusal: SpoolError) -> None:
         """Let what is sealed in the suspect file *spool* go on from a copy of it."""
@@ -290,7 +291,7 @@ class OpenFile:
             if self.content.spool is spool:
                 self.content.spool = twin
             suspects.forget(spool, unless=twin)
-            self.content.upload = self._rig.uploader.submit(seal, twin, None, self)
+            self.content.upload = self.rig.uploader.submit(seal, twin, None, self)
             self.content.upload.refusal = refusal
 
     # -- what S3 has ------------------------------------------------------------------------------
@@ -299,7 +300,7 @@ class OpenFile:
         """See `Owner.contested`. Who seals, renames or removes the file meanwhile stops it."""
         upload.enter("uploading", upload.error)  # no commit is under way that others wait for
         async with self.lock:
-            contest = Contest(self._rig, self.content, self.inode)
+            contest = Contest(self.rig, self.content, self.inode)
             return await contest.settle(upload, found, self._stands_alone)
 
     def _stands_alone(self, seal: Seal) -> None:
@@ -309,29 +310,29 @@ class OpenFile:
     def committed(self, upload: Upload, info: ObjectInfo) -> None:
         """Take over what S3 made of *upload*: it is the base of all later changes."""
         inode = self.inode
-        self._carried.take_over(info, upload.seal.headers)
+        self.carried.take_over(info, upload.seal.headers)
         self.content.committed(upload, info, is_dirty=self.dirty)
         inode.unsent = self.dirty and not self.unlinked
         self.replaces = None
         self.forerunners.settled()
-        self._rig.namespace.confirmed(inode)
+        self.rig.namespace.confirmed(inode)
         self.rewrite_headers_if_changed()
         self._when_unneeded(self)
 
     def rewrite_headers_if_changed(self) -> None:
         """Send mode and times again when they are not those that S3 has."""
         if not self.dirty and not self.unlinked:
-            self._carried.rewrite_if_changed()
+            self.carried.rewrite_if_changed()
 
     # -- losing or changing the name ---------------------------------------------------------------
-    # The caller holds the lock and brackets what it does on S3:
-    # `stop_sending`, then `send_again` (the name stays, or is another) or `forget_name`.
+    # The caller holds the lock and brackets what it does on S3: `stop_sending`, then `send_again`
+    # (the name stays, or is another) or `namechange.forget_name`.
 
     async def stop_sending(self) -> None:
-        """Stop everything under way, but keep what only an upload has: see `give_up`."""
+        """Stop everything under way, but keep what only an upload has: see `namechange.give_up`."""
         await self._stop_upload()
         self.forerunners.doubts += await self._headers.settle(self.inode.key)
-        self._drop_stream()
+        self.drop_stream()
 
     @property
     def must_send_again(self) -> bool:
@@ -347,7 +348,7 @@ class OpenFile:
             seal = self._as_now(stopped.seal)
             with self._going_on():
                 await self._record(seal, durable=durable)
-            self.content.upload = self._rig.uploader.submit(seal, stopped.spool, None, self)
+            self.content.upload = self.rig.uploader.submit(seal, stopped.spool, None, self)
         elif deferred is not None:
             self.deferred = self._as_now(deferred)
             await self._record(self.deferred, durable=True)
@@ -369,11 +370,6 @@ class OpenFile:
         deferred = () if self.deferred is None else (self.deferred.id,)
         return (*self.forerunners.rows, *deferred)
 
-    def forgotten(self) -> None:
-        """Send nothing any more: the journal's rows are gone already."""
-        self.forerunners.rows = self.give_up()
-        self.forerunners.discard(self.content.spool)
-
     def _as_now(self, seal: Seal) -> Seal:
         """Return the same content for the name and the version that the inode has now."""
         return replace(
@@ -385,58 +381,6 @@ class OpenFile:
             supersedes=self.forerunners.doubts,
             leaves=self.forerunners.leaves,
         )
-
-    async def settle_doubts(self) -> None:
-        """Ask S3 whether a stopped commit happened; if so it is the version we stand for."""
-        if self.inode.is_directory:
-            return
-        found = await find_ours(self._rig.store, self.inode.key, self.forerunners.doubts)
-        self.forerunners.doubts = ()
-        if found is not None:
-            self._carried.take_over(found.info, found.headers)
-
-    def renamed(self, key: str, target: "OpenFile | None") -> None:
-        """Take note of another name: that of *target*, whose content ends when ours is sealed."""
-        mine = self.forerunners
-        mine.renamed(self.inode.key, key)
-        self.content.mark(key)
-        self.replaces = None
-        if target is None:
-            return
-        mine.doubts += target.forerunners.doubts
-        self.replaces = target.stands_for if self.content.base is None else None
-        mine.leaves += target.forerunners.leaves
-        rows = target.give_up()
-        mine.rows |= {id_: target.content.lend(spool) for id_, spool in rows.items()}
-
-    def give_up(self) -> dict[str, SpoolFile | None]:
-        """Send nothing any more: the name is gone, handles keep the bytes.
-
-        Returns the journal's rows of this file and their spool files; the caller removes both.
-        """
-        mine = self.forerunners
-        self._drop_stream(with_sole_bytes=True)
-        if mine.stopped is not None and mine.stopped.has_sole_bytes and mine.stopped.multipart:
-            self._rig.uploader.abort(mine.stopped.multipart)
-        rows, mine.rows, mine.stopped = mine.rows, {}, None
-        if self.deferred is not None:
-            rows[self.deferred.id] = None
-        self.unlinked, self.dirty, self.deferred = True, False, None
-        self.inode.unsent = False
-        content = self.content
-        content.upload, content.may_stream = None, False
-        return rows
-
-    async def forget_name(self) -> None:
-        """Send nothing any more, and forget what the journal has."""
-        self.forerunners.rows = self.give_up()
-        await self.forget_replaced()
-
-    async def forget_replaced(self) -> None:
-        """Forget what the journal has in place of our next seal."""
-        for id_ in self.forerunners.rows:
-            await self._rig.journal.finish(id_)
-        self.forerunners.discard(self.content.spool)
 
     def close(self) -> None:
         """Give up the spool file: nothing refers to it any more."""

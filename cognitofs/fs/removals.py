@@ -6,6 +6,7 @@ hidden at once, and carried out in batches by `transfer/deletions.py`.
 """
 
 from cognitofs.errors import IsADirectory, NotEmpty, NotFound, Transient
+from cognitofs.fs import namechange
 from cognitofs.fs.content import next_headers
 from cognitofs.fs.files import Files
 from cognitofs.fs.openfile import OpenFile
@@ -49,16 +50,16 @@ class Removals:
                 await self.keep_visible(parent, file.inode)
             await self._rig.deletions.add(doomed, forgets=file.rows)
             self._rig.namespace.removed(file.inode)
-            file.forgotten()
+            namechange.forgotten(file)
             return
-        await file.settle_doubts()
+        await namechange.settle_doubts(file)
         if file.stands_for is not None:
             await self.keep_visible(parent, file.inode)
             await self.delete(file.stands_for)
         for key, txid in file.forerunners.leaves:
             await remove_ours(self._rig.store, key, (txid,))
         self._rig.namespace.removed(file.inode)
-        await file.forget_name()
+        await namechange.forget_name(file)
 
     async def rmdir(self, parent: Inode, name: str) -> None:
         """Remove an empty directory; one with hidden keys is not empty."""
@@ -77,12 +78,12 @@ class Removals:
         if self._waits_for_s3:
             await self._rig.store.delete(inode.key)
             self._rig.namespace.removed(inode)
-            await file.forget_name()
+            await namechange.forget_name(file)
             return
         marker = Doomed(inode.key, "any")
         await self._rig.deletions.add([marker], forgets=file.rows, tree=inode.key)
         self._rig.namespace.removed(inode)
-        file.forgotten()
+        namechange.forgotten(file)
 
     async def _require_empty(self, directory: Inode) -> None:
         """See `require_empty`. What is journalled can do with what was last known of it."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import trio
 
 from cognitofs.errors import EntryExists, PreconditionFailed
+from cognitofs.fs import namechange
 from cognitofs.fs.content import next_headers
 from cognitofs.fs.files import Files
 from cognitofs.fs.openfile import OpenFile
@@ -71,15 +72,15 @@ class Renames:
             await self._removals.keep_visible(parent, inode)
             await self._removals.delete(file.replaces)
         if not file.must_send_again:  # nor shall what it took the place of in the journal
-            await file.forget_replaced()
+            await namechange.forget_replaced(file)
         async with self._giving_way(target) as over:
-            file.renamed(place.key, over)
+            namechange.renamed(file, place.key, over)
             self._rig.namespace.moved(inode, place.parent, place.name)
 
     async def _rename_object(
         self, file: OpenFile, parent: Inode, place: Place, target: Inode | None
     ) -> None:
-        await file.settle_doubts()
+        await namechange.settle_doubts(file)
         await self._rig.deletions.settle(place.key)
         old = file.content.base
         assert old is not None, "it is on S3"
@@ -113,7 +114,7 @@ class Renames:
         """
         expect: Expect = "absent"
         if over is not None:
-            await over.settle_doubts()
+            await namechange.settle_doubts(over)
             expect = over.stands_for.etag if over.stands_for is not None else "absent"
         inode = file.inode
         headers = _headers_of_copy(inode)
@@ -136,7 +137,7 @@ class Renames:
         doomed = Doomed(old.key, old.etag)
         await self._end(rename, doomed, file)
         if over is not None:
-            over.forgotten()
+            namechange.forgotten(over)
         return doomed
 
     async def _end(self, rename: Rename, doomed: Doomed, file: OpenFile) -> None:

@@ -21,6 +21,7 @@ from cognitofs.errors import (
     Transient,
     Unreachable,
 )
+from cognitofs.fs import namechange
 from cognitofs.fs.content import header_change
 from cognitofs.fs.files import Files
 from cognitofs.fs.gate import is_below
@@ -100,7 +101,7 @@ class TreeMoves:
             ]
             for file in files:
                 await stack.enter_async_context(self._files.stopped(file))
-                await file.settle_doubts()
+                await namechange.settle_doubts(file)
             await self._rig.deletions.settle_below(prefix)
             yield [file for file in files if not file.unlinked]
 
@@ -215,7 +216,7 @@ class TreeMoves:
                 copies.rename, doomed, retires=copies.rename.retires, seals=seals
             )
         if over is not None:
-            over.forgotten()
+            namechange.forgotten(over)
         self._rig.deletions.resume(doomed, tree=copies.rename.source)
 
     async def _keep_attributes(self, directory: Inode) -> None:

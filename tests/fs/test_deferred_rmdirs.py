@@ -1,4 +1,4 @@
-"""In levels fsync and local rmdir returns from the journal; what was seen empty needs no network."""
+"""In levels fsync and local rmdir returns from the journal, without a network where it was seen."""
 
 import pytest
 import trio
@@ -150,9 +150,7 @@ async def test_what_somebody_else_put_there_meanwhile_shows_when_the_deletion_is
     assert bucket.keys == ("d/theirs",)
 
 
-async def test_a_refused_one_shows_again_and_is_told_by_fsync(
-    bucket, store, tmp_path, quick_clock
-):
+async def test_a_refused_one_shows_again_and_is_told_by_fsync(bucket, store, tmp_path, quick_clock):
     bucket.outside_put("d/", b"")
     async with mounted(store, tmp_path, sync="fsync") as m:
         await look_at(m, "d")

@@ -86,8 +86,8 @@ BUGS = (
         (
             Change(
                 "fs/openfile.py",
-                "                self._drop_stream()\n            self.mark_dirty()\n",
-                "                self._drop_stream()\n            self.mark_dirty()\n"
+                "                self.drop_stream()\n            self.mark_dirty()\n",
+                "                self.drop_stream()\n            self.mark_dirty()\n"
                 "            await self._seal(durable=False)\n",
             ),
         ),

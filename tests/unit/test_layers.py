@@ -74,6 +74,7 @@ MAY_IMPORT = {
         "where",
     },
     "signinwatch": {"auth"},
+    "assembly": None,
     "session": None,
     "demo": None,
     "cli": None,
