@@ -10,7 +10,8 @@ INVARIANT: what all files take stays within the limit, but for what is being fet
 """
 
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import trio
 from cognitofs.errors import SpoolDamaged, SpoolError, TooManyOpen
 from cognitofs.spool.cachedobject import BLOCK, CachedObject
 from cognitofs.spool.cachefiles import CacheFiles, MemoryFile, new_name
-from cognitofs.spool.cacheindex import CacheIndex
+from cognitofs.spool.cacheindex import CacheIndex, open_index
 from cognitofs.spool.extents import ExtentMap
 from cognitofs.spool.namedfile import NamedFile
 from cognitofs.spool.spoolfile import SpoolFile
@@ -43,7 +44,9 @@ def open_cache(directory: Path, limit: int) -> "BlockCache":
     While another process uses the directory it has files without names, and keeps nothing.
     """
     files = CacheFiles(directory / "blocks")
-    index = CacheIndex(directory / "blocks.db") if files.is_ours else None
+    index = open_index(directory / "blocks.db") if files.is_ours else None
+    if index is None:
+        files.keep_nothing()
     return BlockCache(files, index, limit)
 
 
@@ -109,6 +112,8 @@ class BlockCache:
 
     def rename(self, old: ObjectInfo, new: ObjectInfo) -> None:
         """Keep the bytes of *old* as those of *new*: the object was copied inside S3."""
+        if (old.key, old.etag) == (new.key, new.etag):
+            return  # a copy of an object onto itself
         cached = self._warm.pop((old.key, old.etag), None)
         is_cold = cached is None and self._index is not None and self._index.find(old) is not None
         if cached is None and not is_cold:
@@ -144,13 +149,22 @@ class BlockCache:
             cold = [(file, held) for found, file, held in below if found not in spared]
             self._drop_cold(cold)
 
+    @contextmanager
+    def without_disk(self, cached: CachedObject) -> Iterator[None]:
+        """Go on behind the block when the disk fails *cached*, which is in memory then."""
+        try:
+            yield
+        except SpoolError as exc:
+            if not self.failed(cached, exc):
+                raise
+
     def failed(self, cached: CachedObject, exc: SpoolError) -> bool:
-        """See `Order.failed`."""
+        """Give up a file that the disk fails; False if it was no file of the disk."""
         if isinstance(exc, TooManyOpen) or isinstance(cached.bytes, MemoryFile):
             return False
         if not cached.is_forgotten:
             self.forget(cached.info)
-        self._files.avoid(exc)
+            self._files.avoid(exc)
         return True
 
     def close(self) -> None:

@@ -16,7 +16,6 @@ from typing import Protocol
 
 import trio
 
-from cognitofs.errors import SpoolError
 from cognitofs.spool.cacheindex import Entry, Summed
 from cognitofs.spool.namedfile import NamedFile
 from cognitofs.store.checksums import running_sum
@@ -33,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 
 class Order(Protocol):
-    """Who is told of what is used, and of files that fail."""
+    """Who is told of what is used."""
 
     def touch(self, cached: "CachedObject", start: int, stop: int) -> None:
         """Make the blocks of [start, stop) the last to be given up."""
@@ -41,10 +40,6 @@ class Order(Protocol):
 
     def charge(self, cached: "CachedObject", start: int, stop: int) -> None:
         """Count what [start, stop) takes now; others give up blocks until the limit holds."""
-        ...
-
-    def failed(self, cached: "CachedObject", exc: SpoolError) -> bool:
-        """Give up a file that the disk fails; False if it was no file of the disk."""
         ...
 
 
@@ -113,16 +108,16 @@ class CachedObject:
     # -- reading ----------------------------------------------------------------------------------
 
     async def read(self, start: int, stop: int) -> bytes | None:
-        """Return the bytes, or None when they are not (or no longer) all here."""
-        try:
-            if self._unverified:
-                await self._verify(start, stop)
-            data = await self.bytes.read(start, stop) if self.covers(start, stop) else None
-        except SpoolError as exc:
-            if self._order.failed(self, exc):
-                return None
-            raise
-        if data is None or not self.covers(start, stop):
+        """Return the bytes, or None when they are not (or no longer) all here.
+
+        Raises SpoolError when the disk fails.
+        """
+        if self._unverified:
+            await self._verify(start, stop)
+        if not self.covers(start, stop):
+            return None
+        data = await self.bytes.read(start, stop)
+        if not self.covers(start, stop):
             return None
         self._order.touch(self, start, stop)
         return data

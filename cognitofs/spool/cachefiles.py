@@ -67,6 +67,10 @@ class CacheFiles:
             _log.warning("What is read is kept in memory for now: %s", exc)
         self._avoided_until = self._now() + AVOIDED
 
+    def keep_nothing(self) -> None:
+        """Give no names from now on: there is nothing that knows them."""
+        self.is_ours = False
+
     def create(self) -> NamedFile:
         """Make an empty file. Raises TooManyOpen, SpoolDamaged when there is not even memory."""
         self.descriptors.trim()

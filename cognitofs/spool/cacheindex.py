@@ -50,11 +50,20 @@ class Entry:
     pieces: tuple[Summed, ...]
 
 
-class CacheIndex:
-    """The database at *path*; a failure of it loses entries, never more."""
+def open_index(path: Path) -> "CacheIndex | None":
+    """Return the index at *path*, made anew if it is damaged; None where there cannot be one."""
+    try:
+        return CacheIndex(_open(path))
+    except (apsw.Error, OSError) as exc:
+        _log.warning("The cache is not kept for the next mount: %s", exc)
+        return None
 
-    def __init__(self, path: Path) -> None:
-        self._db = _open(path)
+
+class CacheIndex:
+    """An open database; a failure of it loses entries, never more."""
+
+    def __init__(self, database: apsw.Connection) -> None:
+        self._db = database
         self._used = self._number("SELECT ifnull(max(used), 0) FROM entry")
 
     def total(self) -> int:
@@ -137,6 +146,8 @@ def _decoded(packed: object) -> tuple[Summed, ...]:
 def _open(path: Path) -> apsw.Connection:
     try:
         return _prepared(path)
+    except apsw.BusyError:
+        raise  # it is somebody's
     except apsw.Error:
         for each in ("", "-wal", "-shm"):
             path.with_name(path.name + each).unlink(missing_ok=True)
@@ -145,10 +156,14 @@ def _open(path: Path) -> apsw.Connection:
 
 def _prepared(path: Path) -> apsw.Connection:
     connection = apsw.Connection(str(path))
-    connection.pragma("locking_mode", "EXCLUSIVE")
-    connection.pragma("synchronous", "OFF")
-    connection.pragma("journal_mode", "WAL")
-    if connection.pragma("user_version") != _VERSION:
-        connection.execute("DROP TABLE IF EXISTS entry;" + _TABLE)
-        connection.pragma("user_version", _VERSION)
+    try:
+        connection.pragma("locking_mode", "EXCLUSIVE")
+        connection.pragma("synchronous", "OFF")
+        connection.pragma("journal_mode", "WAL")
+        if connection.pragma("user_version") != _VERSION:
+            connection.execute("DROP TABLE IF EXISTS entry;" + _TABLE)
+            connection.pragma("user_version", _VERSION)
+    except apsw.Error:
+        connection.close()
+        raise
     return connection

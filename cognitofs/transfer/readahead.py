@@ -95,14 +95,16 @@ class Reader:
             return b""
         cached = self._cache.open(info)
         self._cache.note_read(is_hit=cached.covers(start, stop))
-        self._plan(cached, start, stop, window)
+        with self._cache.without_disk(cached):
+            self._plan(cached, start, stop, window)
         with trio.move_on_after(self._timeout):
             while True:
                 cached = self._cache.open(info)  # the one before may be given up
-                data = await cached.read(start, stop)
-                if data is not None:
-                    return data
-                await self._wait_for(cached, start, stop)
+                with self._cache.without_disk(cached):
+                    data = await cached.read(start, stop)
+                    if data is not None:
+                        return data
+                    await self._wait_for(cached, start, stop)
         raise Stalled("S3 did not send the bytes in time; check the network and try again.")
 
     async def _wait_for(self, cached: CachedObject, start: int, stop: int) -> None:

@@ -1,7 +1,7 @@
 """A Filesystem over a MemoryStore, without a kernel: mounts, crashes and mounts again."""
 
 import itertools
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import trio
@@ -110,15 +110,43 @@ async def mounted(
 
     Nothing is sealed or drained at the end: call `drain` for an orderly end.
     """
+    with ExitStack() as ends:
+        rig, notices = _assembled(
+            store,
+            state,
+            ends,
+            ladder,
+            (cache_size, keeps_cache),
+            spool_size,
+            reserve,
+            rights,
+            promises,
+        )
+        fs = Filesystem(rig)
+        ends.callback(_close_spools, fs)
+        services = (rig.reader, rig.cache, rig.namespace.describer, rig.namespace.away)
+        services += (rig.uploader, rig.deletions, fs.files.headers)
+        async with trio.open_nursery() as nursery:
+            for service in services:
+                await nursery.start(service.run)
+            yield Mounted(fs, await recover(rig, fs.files), notices)
+            nursery.cancel_scope.cancel()
+
+
+def _assembled(store, state, ends, ladder, caching, spool_size, reserve, rights, promises):
+    """Make the parts; what was opened is closed by *ends*, also when it was not all."""
     table = InodeTable(Attributes(Kind.DIRECTORY, 0o755, 0))
     away = Away()
     describer = Describer(store, AttributeMemory(None), Defaults(), away, may_ask=True)
     now = ticking()
-    cache = _cache(state / "cache", cache_size, keeps=keeps_cache)
+    cache = _cache(state / "cache", *caching)
+    ends.callback(cache.close)
     space = Space(state, spool_size, 0, cache.give_back)
     spools = SpoolDirectory(state, space)
+    ends.callback(spools.close)
     opened = open_journal(state / "journal.db", spools, reserve)
     journal = opened.journal
+    ends.callback(journal.close)
     intents = Intents(journal)
     deletions = Deletions(store, intents)
     seen = Veil(store, deletions, away)
@@ -140,23 +168,16 @@ async def mounted(
         promises=Promises(**promises),
         rights=rights,
     )
-    fs = Filesystem(rig)
-    try:
-        async with trio.open_nursery() as nursery:
-            for service in (reader, cache, describer, away, uploader, deletions, fs.files.headers):
-                await nursery.start(service.run)
-            yield Mounted(fs, await recover(rig, fs.files), opened.notices)
-            nursery.cancel_scope.cancel()
-    finally:
-        for file in fs.files.all():
-            for spool in {file.content.spool, file.upload.spool if file.upload else None} - {None}:
-                spool.close()
-        journal.close()
-        cache.close()
-        spools.close()
+    return rig, opened.notices
 
 
-def _cache(directory, size, *, keeps):
+def _close_spools(fs):
+    for file in fs.files.all():
+        for spool in {file.content.spool, file.upload.spool if file.upload else None} - {None}:
+            spool.close()
+
+
+def _cache(directory, size, keeps):
     if keeps:
         directory.mkdir(exist_ok=True)
         return open_cache(directory, size)

@@ -2,7 +2,10 @@
 
 import errno
 import os
+from contextlib import closing
+from dataclasses import replace
 
+import apsw
 import pytest
 import trio
 
@@ -220,6 +223,22 @@ async def test_what_was_copied_inside_s3_need_not_be_fetched(machine, restarts):
 
 
 @pytest.mark.parametrize("restarts", [False, True])
+async def test_what_was_copied_onto_itself_is_kept(machine, restarts):
+    info = machine.bucket.outside_put("f", b"data")
+    later = replace(info, modified=info.modified + 5)
+    async with machine.process() as reader:
+        await whole(reader, info)
+        await reader._cache.save()
+        if not restarts:
+            reader._cache.rename(info, later)
+            assert await whole(reader, later) == b"data"
+    async with machine.process() as reader:
+        reader._cache.rename(info, later)
+        assert await whole(reader, later) == b"data"
+    assert machine.gets == 1
+
+
+@pytest.mark.parametrize("restarts", [False, True])
 async def test_what_is_below_a_directory_is_forgotten(machine, restarts):
     keys = ("d/a", "d/e/b", "d", "dd/a", "d/used")
     infos = {key: machine.bucket.outside_put(key, key.encode()) for key in keys}
@@ -299,6 +318,31 @@ async def test_a_disk_that_takes_nothing_fails_no_read(machine, monkeypatch, cod
         assert reader._cache.total <= blockcache.IN_MEMORY
         assert isinstance(reader._cache.open(info).bytes, MemoryFile)
     assert machine.files() == []
+
+
+async def test_a_file_that_is_gone_when_it_is_wanted_again_fails_no_read(machine):
+    info = machine.bucket.outside_put("f", b"data")
+    async with machine.process() as reader:
+        await whole(reader, info)
+        assert reader._cache.open(info).bytes.park()
+        machine.files()[0].unlink()
+        assert await whole(reader, info) == b"data"
+    assert machine.gets == 2
+
+
+async def test_an_index_that_somebody_has_open_is_left_alone(machine):
+    info = machine.bucket.outside_put("f", b"data")
+    async with machine.process() as reader:
+        await whole(reader, info)
+    with closing(apsw.Connection(str(machine.path / "blocks.db"))) as other:
+        other.pragma("locking_mode", "EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        async with machine.process() as reader:
+            assert await whole(reader, info) == b"data"
+    before = machine.gets
+    async with machine.process() as reader:
+        assert await whole(reader, info) == b"data"
+    assert machine.gets == before == 2
 
 
 async def test_a_cache_directory_that_is_removed_fails_no_read(machine):

@@ -74,7 +74,7 @@ class Life:
         self.put(number, size)
 
     async def rename(self, old, new):
-        if old in self.infos and old != new:
+        if old in self.infos:
             self.contents[new] = self.contents[old]
             self.infos[new] = self.machine.bucket.outside_put(f"f{new}", self.contents[old])
             self.reader._cache.rename(self.infos[old], self.infos[new])
