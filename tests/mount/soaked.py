@@ -75,7 +75,7 @@ class Samples:
             threads=int(said["Threads"]),
             journal=_on_disk(self._mount.machine.state.glob("mounts/*/journal.db*")),
             spool=_on_disk(self._mount.machine.state.glob("mounts/*/spool/*")),
-            cache=_on_disk(cached),
+            cache=_on_disk(self._mount.machine.home.glob(".cache/cognitofs/*/blocks/*")),
         )
 
     def after(self, seconds: float) -> list[Sample]:
@@ -110,10 +110,9 @@ def _on_disk(paths) -> int:
 
 
 def _is_cached(descriptor: Path) -> bool:
-    """Tell a nameless file of the cache directory."""
+    """Tell a file of the cache: so many are open, used or not, and no more."""
     with suppress(OSError):
-        target = str(descriptor.readlink())
-        return "/.cache/" in target and target.endswith("(deleted)")
+        return "/blocks/" in str(descriptor.readlink())
     return False
 
 
