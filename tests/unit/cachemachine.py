@@ -43,7 +43,7 @@ class Machine:
 
     def files(self):
         """Return the paths of the cache's files."""
-        return sorted((self.path / "blocks").iterdir())
+        return sorted(self.path.glob("blocks/*"))
 
 
 def noise(size, seed=0):

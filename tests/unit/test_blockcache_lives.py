@@ -38,11 +38,20 @@ class Life:
     async def run(self, processes):
         """Each process works under a limit in blocks, and ends without a word."""
         for steps, limit, damages in processes:
+            left = set(self.machine.files())
             async with self.machine.process(limit * BLOCK, saves=False) as self.reader:
                 for name, *values in steps:
                     await getattr(self, name)(*values)
-                    assert self.reader._cache.total <= (limit + 1) * BLOCK
+                    self.check(limit * BLOCK, left)
             self.damage(damages)
+
+    def check(self, limit, left):
+        """Its total is what the disk has, but for files *left* by an earlier process."""
+        cache = self.reader._cache
+        known = cache._index.files() | cache._warm_files()
+        files = [path for path in self.machine.files() if path.name in known]
+        assert sum(path.stat().st_blocks * 512 for path in files) == cache.total <= limit + BLOCK
+        assert set(self.machine.files()) - left <= set(files)
 
     def put(self, number, size):
         self.seed += 1
