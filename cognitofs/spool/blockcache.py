@@ -325,10 +325,15 @@ class BlockCache:
             self._has_unsaved.set()
 
     async def _sweep(self) -> None:
+        """Remove files that are not known, or that a kill left larger than is known."""
+        assert self._index is not None, "only the holder of the index sweeps"
         try:
-            found = await trio.to_thread.run_sync(self._files.names)
+            found = await trio.to_thread.run_sync(self._files.sizes)
         except OSError:
             return
-        assert self._index is not None, "only the holder of the index sweeps"
-        known = self._index.files() | self._warm_files()
-        await trio.to_thread.run_sync(self._files.remove, [n for n in found if n not in known])
+        known, warm = self._index.files(), self._warm_files()
+        sizes = {name: size for name, size in found.items() if name not in warm}
+        larger = [name for name in known.keys() & sizes.keys() if sizes[name] > known[name] + BLOCK]
+        self._drop_cold([(name, known[name]) for name in larger])
+        unknown = [name for name in sizes if name not in known]
+        await trio.to_thread.run_sync(self._files.remove, unknown)

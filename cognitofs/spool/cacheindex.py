@@ -90,9 +90,10 @@ class CacheIndex:
             sql = "SELECT key, file, held FROM entry WHERE substr(key, 1, length(?1)) = ?1"
         return [(str(k), str(file), int(str(held))) for k, file, held in self._rows(sql, (key,))]
 
-    def files(self) -> set[str]:
-        """Return the files of all entries."""
-        return {str(file) for (file,) in self._rows("SELECT file FROM entry")}
+    def files(self) -> dict[str, int]:
+        """Return the held bytes of all entries, by file."""
+        rows = self._rows("SELECT file, held FROM entry")
+        return {str(file): int(str(held)) for file, held in rows}
 
     def save(self, entries: Sequence[Entry]) -> None:
         """Keep *entries*, as the last used in this order."""

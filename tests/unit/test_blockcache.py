@@ -57,6 +57,16 @@ async def test_what_was_not_saved_is_fetched_again_and_its_file_removed(machine)
     assert machine.gets == 2
 
 
+async def test_a_file_that_grew_before_a_kill_is_removed_as_nobody_counts_it(machine):
+    info = machine.bucket.outside_put("f", noise(20 * BLOCK))
+    async with machine.process(saves=False) as reader:
+        await reader.read(info, 0, 9)
+        await reader._cache.save()
+        await whole(reader, info)
+    async with machine.process():
+        await until(lambda: not machine.files())
+
+
 async def test_another_version_of_the_object_is_fetched(machine):
     old = machine.bucket.outside_put("f", b"old bytes")
     async with machine.process() as reader:
