@@ -330,6 +330,8 @@ class MountOptions:
     )
     # None: 20 GiB, or half of the free space if that is less.
     spool_size: int | None = field(default=None, metadata=_read_by(quantities.size))
+    # Unsent files may lie on a network's or another program's file system.
+    unsafe_spool: bool = field(default=False, metadata=_read_by(quantities.switch))
     spool_min_free: int = field(default=GIB, metadata=_read_by(quantities.size))
     # None waits for as long as uploads make progress.
     drain_timeout: float | None = field(default=None, metadata=_read_by(quantities.seconds))

@@ -194,7 +194,8 @@ def _opened(files: StateFiles) -> "Iterator[Journal]":
     if binding is None:
         raise SpoolDamaged(f"{files.binding} cannot be read; restore it, then try again.")
     note = replace(note_in(files) or Note(), pid=os.getpid(), started=time.time())
-    with StateDirectory.open(files.path.parent.parent, binding, note):
+    # Wherever the files are, this is about getting them out.
+    with StateDirectory.open(files.path.parent.parent, binding, note, is_risked=True):
         journal = Journal.open(files.journal)
         spools = SpoolDirectory(files.path)
         journal.labels = spools

@@ -131,20 +131,22 @@ def _lies_in(path: Path, mount: LiveMount) -> bool:
     return bool(mount.status.mountpoint) and path.is_relative_to(mount.status.mountpoint)
 
 
-def open_state(base: Path, binding: Binding, note: Note, socket: Path) -> StateDirectory:
+def open_state(
+    base: Path, binding: Binding, note: Note, socket: Path, *, is_risked: bool = False
+) -> StateDirectory:
     """Open the state directory; a process that only drains is told to hand over.
 
     Blocks up to HANDOVER_SECONDS. Raises as `StateDirectory.open`.
     """
     try:
-        return StateDirectory.open(base, binding, note)
+        return StateDirectory.open(base, binding, note, is_risked=is_risked)
     except MountpointBusy:
         if not _told_to_stop(socket):
             raise
     deadline = time.monotonic() + HANDOVER_SECONDS
     while True:
         try:
-            return StateDirectory.open(base, binding, note)
+            return StateDirectory.open(base, binding, note, is_risked=is_risked)
         except MountpointBusy:
             if time.monotonic() > deadline:
                 raise

@@ -92,7 +92,7 @@ def run_mount(
     note = Note(mountpoint=str(mountpoint), profile=profile.name, username=account.username)
     base = where.state_home(options)
     socket = runtime.socket_path(binding.mount_id, base, os.environ)
-    with open_state(base, binding, note, socket) as state:
+    with open_state(base, binding, note, socket, is_risked=options.unsafe_spool) as state:
         mount = _Mount(plan, options, mountpoint, state, binding, ready)
         try:
             return trio.run(_serve, mount)
@@ -258,7 +258,7 @@ async def _mounted(
 def _init_fuse(mount: _Mount, filesystem: Filesystem) -> None:
     options = set(pyfuse3.default_options)
     name = f"cognitofs:{mount.profile.bucket}/{mount.plan.prefix}"
-    options |= {f"fsname={_escaped(name)}", "subtype=cognitofs"}
+    options |= {f"fsname={_escaped(name)}", "subtype=cognitofs", "nosuid", "nodev"}
     if mount.options.allow_other:
         options.add("allow_other")
     if filesystem.rig.promises.read_only:

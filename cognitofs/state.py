@@ -35,6 +35,7 @@ _MOUNTS = "mounts"
 # A lock or a finished rename is not to be trusted there: bytes that close() promised would hang on
 # a server, or on another FUSE process (even our own).
 _REFUSED_KINDS = frozenset({"nfs", "nfs4", "cifs", "smb3", "afs", "ceph"})
+_OURS = "fuse.cognitofs"
 _VOLATILE_KINDS = frozenset({"tmpfs", "ramfs"})
 _MOST_NOTE = 64 * 1024  # far more than a lock's note can need; bounds what is read
 
@@ -118,8 +119,10 @@ class StateDirectory:
         self._lock: int | None = lock
 
     @classmethod
-    def open(cls, base: Path, binding: Binding, note: Note) -> Self:
+    def open(cls, base: Path, binding: Binding, note: Note, *, is_risked: bool = False) -> Self:
         """Make, check and lock the state directory of *binding* below *base*.
+
+        *is_risked* is `judge_file_system`'s.
 
         Raises MountpointBusy when another process holds it, WrongIdentity when it belongs to
         another binding, ConfigError when its place is unsafe, SpoolDamaged when the disk fails.
@@ -127,7 +130,7 @@ class StateDirectory:
         private_directory(base)
         private_directory(base / _MOUNTS)
         files = StateFiles(private_directory(base / _MOUNTS / binding.mount_id))
-        notices = check_file_system(files.path)
+        notices = check_file_system(files.path, is_risked=is_risked)
         try:
             lock = _locked(files)
             with _closing_on_error(lock):
@@ -254,21 +257,35 @@ def binding_in(files: StateFiles) -> Binding | None:
         return None
 
 
-def check_file_system(path: Path) -> tuple[str, ...]:
+def check_file_system(path: Path, *, is_risked: bool = False) -> tuple[str, ...]:
     """Return what the person should know of the file system below *path*.
 
-    Raises ConfigError for one that cannot keep a promise.
+    Raises ConfigError as `judge_file_system`.
     """
     mount = mount_holding(path.resolve())
-    return () if mount is None else judge_file_system(path, mount)
+    return () if mount is None else judge_file_system(path, mount, is_risked=is_risked)
 
 
-def judge_file_system(path: Path, mount: Mount) -> tuple[str, ...]:
-    """Return what there is to say of *path* being on *mount*. Raises ConfigError."""
+def judge_file_system(path: Path, mount: Mount, *, is_risked: bool = False) -> tuple[str, ...]:
+    """Return what there is to say of *path* being on *mount*.
+
+    Raises ConfigError for one that cannot keep a promise, unless it *is_risked*; and always for a
+    mount of ours, which would wait for itself.
+    """
+    if mount.kind == _OURS:
+        raise ConfigError(
+            f"The state directory {path} is on S3 itself ({mount.path}); name one on a local disk "
+            "with --state-dir."
+        )
     if mount.kind in _REFUSED_KINDS or mount.is_fuse:
+        if is_risked:
+            return (
+                f"The state directory {path} is on {mount.kind}: unsent files are as safe as that "
+                "is, and another machine that mounts with it may damage them.",
+            )
         raise ConfigError(
             f"The state directory {path} is on {mount.kind}, which cannot keep unsent files "
-            "safe; name one on a local disk with --state-dir."
+            "safe; name one on a local disk with --state-dir, or risk it with --unsafe-spool."
         )
     if mount.kind in _VOLATILE_KINDS:
         return (

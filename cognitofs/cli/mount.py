@@ -50,6 +50,7 @@ def mount(
     read_only: options.ReadOnly = None,
     allow_other: options.AllowOther = None,
     trash: options.Trash = None,
+    unsafe_spool: options.UnsafeSpool = None,
     rename_limit: options.RenameLimit = None,
     uid: options.Uid = None,
     gid: options.Gid = None,

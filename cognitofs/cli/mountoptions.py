@@ -40,6 +40,10 @@ ReadOnly = Annotated[bool | None, typer.Option("--read-only", help="Change nothi
 AllowOther = Annotated[
     bool | None, typer.Option("--allow-other", help="Let other users of this machine in.")
 ]
+UnsafeSpool = Annotated[
+    bool | None,
+    typer.Option("--unsafe-spool", help="Keep unsent files on a network or FUSE disk, too."),
+]
 Trash = Annotated[
     bool | None, typer.Option("--trash", help="Let desktops make .Trash directories.")
 ]

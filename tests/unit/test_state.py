@@ -166,6 +166,17 @@ def test_file_systems_that_cannot_keep_a_promise_are_refused(kind):
         judge_file_system(Path("/s"), Mount(Path("/s"), kind, "there"))
 
 
+@pytest.mark.parametrize("kind", ["nfs4", "fuse.sshfs", "cifs"])
+def test_somebody_may_risk_them_and_is_told(kind):
+    (notice,) = judge_file_system(Path("/s"), Mount(Path("/s"), kind, "there"), is_risked=True)
+    assert "as safe as that is" in notice
+
+
+def test_unsent_files_are_never_kept_in_a_mount_of_ours():
+    with pytest.raises(ConfigError, match="S3 itself"):
+        judge_file_system(Path("/s"), Mount(Path("/s"), "fuse.cognitofs", "x"), is_risked=True)
+
+
 def test_memory_is_allowed_with_a_notice():
     (notice,) = judge_file_system(Path("/s"), Mount(Path("/s"), "tmpfs", "tmpfs"))
     assert "lost when this machine stops" in notice
