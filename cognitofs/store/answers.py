@@ -29,9 +29,12 @@ from cognitofs.store.interface import (
 # What XML 1.0 cannot hold, raw or as a reference. S3 echoes a key with such characters nonetheless,
 # but never in an element that is read here: listings are URL encoded.
 _NO_XML = re.compile(
-    rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|&#(?:x0*(?:[0-8bcef]|1[0-9a-f])|0*(?:[0-8]|1[124-9]|2\d|3[01]));",
+    rb"&#(?:x0*(?:[0-8bcef]|1[0-9a-f])|0*(?:[0-8]|1[124-9]|2\d|3[01]));",
     re.IGNORECASE,
 )
+_CONTROLS = {*range(0x20)} - {0x09, 0x0A, 0x0D}
+_NO_CONTROLS = bytes(ord("?") if byte in _CONTROLS else byte for byte in range(256))
+_MOST_DIGITS = 18  # S3's largest object has 14; off_t ends with 19
 
 
 class Answer(Protocol):
@@ -56,7 +59,7 @@ def head(key: str, headers: Mapping[str, str]) -> ObjectHead:
     """Read HeadObject."""
     info = ObjectInfo(
         key=key,
-        size=int(headers["content-length"]),
+        size=_count(headers.get("content-length", ""), "Content-Length"),
         etag=etag_of(headers),
         modified=http_time(headers.get("last-modified", "")),
         storage_class=_storage_class(headers.get("x-amz-storage-class")),
@@ -111,9 +114,9 @@ def parts(body: bytes) -> tuple[tuple[PartReceipt, ...], int | None]:
     root = _document(body, "ListPartsResult", "ListPartsResponse")  # the latter is moto's
     found = tuple(
         PartReceipt(
-            number=int(_text(part, "PartNumber")),
+            number=_count(_text(part, "PartNumber"), "PartNumber"),
             etag=_etag(_text(part, "ETag")),
-            size=int(_text(part, "Size")),
+            size=_count(_text(part, "Size"), "Size"),
             checksum=_checksum(part),
         )
         for part in root
@@ -201,7 +204,7 @@ def http_time(text: str) -> int:
     """Return an HTTP date in seconds since the epoch; 0 when there is none."""
     try:
         return int(parsedate_to_datetime(text).timestamp())
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return 0
 
 
@@ -226,7 +229,7 @@ def _listed_object(node: Element, namespace: str, prefix: str) -> ObjectInfo:
     try:
         return ObjectInfo(
             _unquoted(fields[f"{namespace}Key"], prefix),
-            int(fields[f"{namespace}Size"]),
+            _count(fields[f"{namespace}Size"], "Size"),
             _etag(fields[f"{namespace}ETag"]),
             _iso_time(fields[f"{namespace}LastModified"]),
             _storage_class(fields.get(f"{namespace}StorageClass")),
@@ -267,7 +270,7 @@ def _parsed(body: bytes) -> Element:
     try:
         return ElementTree.fromstring(body)
     except ElementTree.ParseError:
-        return ElementTree.fromstring(_NO_XML.sub(b"?", body))
+        return ElementTree.fromstring(_NO_XML.sub(b"?", body.translate(_NO_CONTROLS)))
 
 
 def _tag(node: Element) -> str:
@@ -283,6 +286,12 @@ def _text(node: Element, name: str) -> str:
     if not text:
         raise ServerTrouble(f"S3 sent no {name}. Try again later.")
     return text
+
+
+def _count(text: str, name: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+        raise ServerTrouble(f"S3 sent a {name} that is none. Is the endpoint really S3?")
+    return int(text)
 
 
 def _etag(text: str) -> ETag:
