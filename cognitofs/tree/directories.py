@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import trio
 
+from cognitofs.errors import ServerTrouble
 from cognitofs.store.interface import Page
 from cognitofs.tree.away import UNANSWERED
 from cognitofs.tree.inodes import Inode
@@ -98,8 +99,14 @@ class Directories:
         return DirectoryPage(tuple(sorted(shown.values(), key=_place)), None)
 
     async def _list(self, directory: Inode, after: str) -> Page:
+        """Return what S3 lists behind *after*. Raises ServerTrouble when that would never end."""
         prefix = directory.key
-        return await self._store.list_page(prefix, start_after=prefix + after if after else "")
+        page = await self._store.list_page(prefix, start_after=prefix + after if after else "")
+        if page.token is not None and _bytes(_last_key(page)) <= _bytes(prefix + after):
+            raise ServerTrouble(
+                f"S3 lists the beginning of {prefix!r} again and again. Is the endpoint S3?"
+            )
+        return page
 
     def _lay_over(
         self, directory: Inode, shown: dict[str, Inode], at: float, after: str, last: str | None
@@ -158,4 +165,8 @@ def _place(inode: Inode) -> bytes:
 def _last_key(page: Page) -> str:
     """Return the last key or common prefix of a page, in S3's order."""
     keys = [found.key for found in page.objects[-1:]] + list(page.prefixes[-1:])
-    return max(keys, key=str.encode)
+    return max(keys, key=_bytes)
+
+
+def _bytes(key: str) -> bytes:
+    return key.encode(errors="surrogateescape")

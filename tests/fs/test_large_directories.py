@@ -5,6 +5,8 @@ import resource
 import pytest
 from fsrig import mounted
 
+from cognitofs.errors import ServerTrouble
+
 ENTRIES = 1_000_000
 
 
@@ -27,6 +29,22 @@ async def test_a_listing_skips_and_repeats_nothing_that_stayed_while_names_come_
         m.fs.releasedir(handle)
     assert len(names) == len(set(names))
     assert stays <= set(names)
+
+
+async def test_a_server_that_always_lists_the_beginning_is_not_listened_to_for_ever(
+    bucket, store, tmp_path, monkeypatch
+):
+    for n in range(1500):
+        bucket.outside_put(f"f{n:05}", bytes(5000))
+    list_page = store.list_page
+
+    async def from_the_beginning(prefix, *, start_after="", token=None, **more):
+        return await list_page(prefix, **more)
+
+    monkeypatch.setattr(store, "list_page", from_the_beginning)
+    async with mounted(store, tmp_path) as m:
+        with pytest.raises(ServerTrouble, match="again and again"):
+            await m.listdir()
 
 
 async def test_seekdir_and_rewinddir_go_back_to_the_same_names(bucket, store, tmp_path):
