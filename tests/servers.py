@@ -183,6 +183,7 @@ def _weed(server: S3Server, directory: Path, ports: list[int]) -> list[str]:
         "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1",
         "-master.volumeSizeLimitMB=1024",
+        "-volume.minFreeSpace=500MiB",  # of itself it stops at 1 %, which may be many gigabytes
         "-volume.max=2000",  # each bucket takes several; they grow as they are filled
         "-filer",
         "-s3",

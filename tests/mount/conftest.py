@@ -58,6 +58,11 @@ class Bucket:
             found.update(chunk)
         return found.hexdigest()
 
+    def drop(self) -> None:
+        """Delete it with all that it holds, where the server can do that."""
+        if self.server.name == "seaweedfs":
+            self.client.delete_bucket(Bucket=self.name)
+
     def sums(self, below: str = "") -> dict[str, str]:
         """Return the SHA-256 of every object below *below*, markers left out."""
         found = (path for path in self.paths() if path.startswith(below))
@@ -70,7 +75,16 @@ def new_bucket(server: S3Server) -> Bucket:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
+def buckets() -> Iterator[list[Bucket]]:
+    """Collect the buckets of this test alone; they go after its machine, and free their disk."""
+    made: list[Bucket] = []
+    yield made
+    for bucket in made:
+        bucket.drop()
+
+
+@pytest.fixture
+def machine(tmp_path: Path, buckets: list[Bucket]) -> Iterator[Machine]:
     """Give the test a machine; whatever it mounted is gone afterwards."""
     running = Machine(tmp_path)
     yield running
@@ -78,18 +92,20 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 
 @pytest.fixture
-def weed(seaweedfs: S3Server, machine: Machine) -> Bucket:
+def weed(seaweedfs: S3Server, machine: Machine, buckets: list[Bucket]) -> Bucket:
     """Return a bucket of SeaweedFS that the machine's profile names."""
     bucket = new_bucket(seaweedfs)
+    buckets.append(bucket)
     machine.configure(seaweedfs, bucket.name)
     return bucket
 
 
 @pytest.fixture(params=[pytest.param("moto", marks=pytest.mark.reliability), "seaweedfs"])
-def bucket(request: pytest.FixtureRequest, machine: Machine) -> Bucket:
+def bucket(request: pytest.FixtureRequest, machine: Machine, buckets: list[Bucket]) -> Bucket:
     """Return a bucket of each server that the machine's profile names."""
     names = {"moto": "moto_server", "seaweedfs": "seaweedfs"}
     bucket = new_bucket(request.getfixturevalue(names[request.param]))
+    buckets.append(bucket)
     machine.configure(bucket.server, bucket.name)
     return bucket
 
@@ -102,8 +118,9 @@ def weed_gate(seaweedfs: S3Server) -> Iterator[Gate]:
 
 
 @pytest.fixture
-def gated(seaweedfs: S3Server, machine: Machine, weed_gate: Gate) -> Bucket:
+def gated(seaweedfs: S3Server, machine: Machine, weed_gate: Gate, buckets: list[Bucket]) -> Bucket:
     """Return a bucket of SeaweedFS that the machine's profile reaches through `weed_gate` only."""
     bucket = new_bucket(seaweedfs)
+    buckets.append(bucket)
     machine.configure(seaweedfs, bucket.name, endpoint=weed_gate.endpoint)
     return bucket

@@ -161,10 +161,17 @@ def test_find_delete_empties_a_tree_of_3000(seeded):
     fill(seeded.bucket, [f"tree/{path}" for path in TREE])
     subprocess.run(["find", seeded.top / "tree", "-delete"], check=True, timeout=60)
     assert "tree" not in os.listdir(seeded.top)
+    _sync(seeded.top)
     assert not [path for path in seeded.bucket.paths(markers=True) if path.startswith("tree/")]
 
 
 @pytest.mark.reliability
 def test_rm_r_removes_what_is_left(seeded):
     subprocess.run(["rm", "-r", seeded.top / "large"], check=True, timeout=60)
+    _sync(seeded.top)
     assert not [path for path in seeded.bucket.paths(markers=True) if path.startswith("large/")]
+
+
+def _sync(directory: Path) -> None:
+    """Wait for S3: in this level the marker of a removed directory goes a moment after rmdir."""
+    subprocess.run(["sync", directory], check=True, timeout=60)
