@@ -15,6 +15,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from itertools import chain
 from typing import TypeVar
 
 import trio
@@ -55,6 +56,7 @@ class Deletions:
         self._store = store
         self._intents = intents
         self._doomed: dict[str, Doomed] = {}
+        self._tried: frozenset[str] = frozenset()
         self._trees: set[str] = set()
         self._refused: dict[str, CognitoFSError] = {}
         self._refusals: dict[str, Refusal] = {}
@@ -179,10 +181,18 @@ class Deletions:
 
         What S3 has refused to remove there before is over: something new is stored in its place.
         """
-        if self._refusals.pop(key, None) is not None:
+        refusal = self._refusals.pop(key, None)
+        if refusal is not None:
             self._refused.pop(key, None)
-            await self._intents.forget_deletions([key])
+            await self._forget(refusal)
         await self._settled(lambda doomed: doomed == key)
+
+    async def _forget(self, refusal: Refusal) -> None:
+        try:
+            await self._intents.forget_deletions([refusal.key])
+        except SpoolError:
+            self.resume_refused([refusal])  # the journal has it still
+            raise
 
     async def settle_below(self, prefix: str) -> None:
         """Return when nothing below *prefix* is about to go. Raises what S3 answers."""
@@ -211,7 +221,8 @@ class Deletions:
         began = self._tries
         if any(map(is_meant, self._doomed)):
             self.hurry()
-        while any(map(is_meant, self._doomed)):
+        # A refused deletion that is tried again is not queued, but would take equal bytes with it.
+        while any(map(is_meant, chain(self._doomed, self._tried))):
             await self._changed.wait()
             if self._trouble is not None and self._tries > began + 1:
                 raise self._trouble
@@ -239,6 +250,7 @@ class Deletions:
         nudges = self._nudges
         doomed = [*self._doomed.values(), *self._due()]
         simple = [each for each in doomed if not each.txids]
+        self._tried = frozenset(each.key for each in doomed)
         batches = [simple[at : at + BATCH] for at in range(0, len(simple), BATCH)]
         asked = [each for each in doomed if each.txids]
         await run_all(
@@ -249,6 +261,7 @@ class Deletions:
             limit=BATCHES_AT_ONCE,
         )
         self._retried = nudges
+        self._tried = frozenset()
         self._tries += 1
         self._trees = {t for t in self._trees if any(key.startswith(t) for key in self._doomed)}
         self._changed.set()

@@ -144,3 +144,25 @@ async def test_removed_once_more_it_is_a_deletion_like_any_other(
         await m.drain()
         assert m.fs.rig.journal.is_empty()
     assert bucket.keys == ()
+
+
+async def test_a_retry_under_way_does_not_take_the_same_bytes_stored_anew(
+    bucket, store, tmp_path, quick_clock, level
+):
+    """Equal bytes have an equal ETag, so the request's condition would hold."""
+    bucket.outside_put("f", b"data")
+    async with mounted(store, tmp_path, **level) as m:
+        await unlink_refused(store, m)
+        store.heal()
+        stall = store.stall("delete_many")
+        m.fs.rig.deletions.nudge()
+        await stall.reached.wait()
+        handle = await m.open("f")
+        await m.fs.write(handle, 0, b"data")
+        await m.close(handle)
+        await trio.sleep(30)
+        stall.release()
+        await m.drain()
+        assert bucket.data("f") == b"data"
+        assert await m.listdir() == ["f"]
+        assert m.fs.rig.journal.is_empty()
