@@ -67,11 +67,16 @@ class CachedObject:
         self.is_forgotten = False
         self._order = order
         self._unverified = 0
-        for each in summed:
+        for each in filter(self._is_sound, summed):
             self._unverified += 1
             file.held.add(each.start, each.stop)
             piece = Piece(each.start, each.stop, each.total, is_verified=False)
             self.blocks.setdefault(each.start // BLOCK, []).append(piece)
+
+    def _is_sound(self, each: Summed) -> bool:
+        """Tell whether an earlier process can have written that: nobody vouches for the index."""
+        last = each.stop - 1
+        return each.start <= last < self.info.size and each.start // BLOCK == last // BLOCK
 
     # -- what is held -----------------------------------------------------------------------------
 

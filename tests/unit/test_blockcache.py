@@ -2,6 +2,7 @@
 
 import errno
 import os
+import struct
 from contextlib import closing
 from dataclasses import replace
 
@@ -130,6 +131,25 @@ async def test_a_damaged_index_is_made_anew(machine):
         async with machine.process() as reader:
             assert await reader.read(info, 0, 4) == b"data"
     assert machine.gets == 2
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [(0, 9 * BLOCK), (0, 1 << 62), (9 * BLOCK, 0), (0, 0)],
+    ids=["whole file", "beyond", "backwards", "empty"],
+)
+async def test_an_index_that_claims_what_cannot_be_is_not_believed(machine, piece):
+    data = noise(9 * BLOCK)
+    info = machine.bucket.outside_put("f", data)
+    async with machine.process() as reader:
+        await whole(reader, info)
+    (path,) = machine.files()
+    path.write_bytes(bytes(len(data)))
+    with closing(apsw.Connection(str(machine.path / "blocks.db"))) as database:
+        packed = struct.pack("<QQQ", *piece, 0)
+        database.execute("UPDATE entry SET pieces = ?", (packed,))
+    async with machine.process() as reader:
+        assert await whole(reader, info) == data
 
 
 async def test_files_have_names_that_tell_nothing_and_are_ours_alone(machine):
