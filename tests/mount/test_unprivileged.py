@@ -67,11 +67,43 @@ def person():
         machine.close()
 
 
+# What a process of the same person can read of another one; the shell itself is the counterpart.
+PRYING = """
+set -e
+"$@" mount cloud
+pid=$("$@" status --json | sed -n 's/.*"pid": \\([0-9]*\\),.*/\\1/p')
+for what in environ mem maps auxv; do
+  if head -c 0 "/proc/$$/$what" 2>/dev/null; then echo "shell: $what"; fi
+  if head -c 0 "/proc/$pid/$what" 2>/dev/null; then echo "daemon: $what"; fi
+done
+fusermount3 -u cloud
+timeout 60 tail --pid="$pid" -f /dev/null
+"""
+
+
 def test_an_ordinary_user_mounts_copies_and_leaves(person, seaweedfs):
     bucket = seaweedfs.make_bucket()
     person.configure(seaweedfs, bucket)
     (person.home / "source").write_bytes(noise(10_000_000))
     (person.home / "source").chmod(0o640)
+    done = as_nobody(person, PERSON)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{person.log()}"
+    assert "nobody 640" in done.stdout
+    client = seaweedfs.client()
+    key = "home/ada/directory/copy"
+    assert client.get_object(Bucket=bucket, Key=key)["Body"].read() == noise(10_000_000)
+
+
+def test_other_programs_of_the_same_person_cannot_look_into_the_daemon(person, seaweedfs):
+    person.configure(seaweedfs, seaweedfs.make_bucket())
+    done = as_nobody(person, PRYING)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{person.log()}"
+    seen = [line for line in done.stdout.splitlines() if line.startswith(("shell:", "daemon:"))]
+    assert seen == [f"shell: {what}" for what in ("environ", "mem", "maps", "auxv")]
+
+
+def as_nobody(person: Machine, script: str) -> "subprocess.CompletedProcess[str]":
+    """Run *script* as the user nobody, who owns all that *person* has."""
     for path in (person.directory, *person.directory.rglob("*")):
         os.chown(path, NOBODY, NOBODY)
     top = person.directory / "binds"
@@ -79,8 +111,8 @@ def test_an_ordinary_user_mounts_copies_and_leaves(person, seaweedfs):
     command = [os.path.realpath(sys.executable), "-m", "cognitofs"]
     places = [top, Path(cognitofs.__file__).parent, sysconfig.get_path("purelib")]
     namespace = ["unshare", "--mount", "--propagation", "private", "sh", "-c", NAMESPACE, "-"]
-    done = subprocess.run(
-        [*namespace, *places, "sh", "-c", PERSON, "-", *command],
+    return subprocess.run(
+        [*namespace, *places, "sh", "-c", script, "-", *command],
         env=person.environ | {"PYTHONPATH": f"{top}/package:{top}/site"},
         cwd=person.home,
         stdin=subprocess.DEVNULL,
@@ -89,8 +121,3 @@ def test_an_ordinary_user_mounts_copies_and_leaves(person, seaweedfs):
         timeout=4 * PATIENCE,
         check=False,
     )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{person.log()}"
-    assert "nobody 640" in done.stdout
-    client = seaweedfs.client()
-    key = "home/ada/directory/copy"
-    assert client.get_object(Bucket=bucket, Key=key)["Body"].read() == noise(10_000_000)
