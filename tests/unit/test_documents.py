@@ -213,3 +213,13 @@ def test_every_script_that_the_readme_names_exists_and_every_one_is_named():
     named = set(re.findall(r"\./scripts/([a-z-]+)", README))
     own = {path.name for path in (ROOT / "scripts").iterdir()} - {"setup"}
     assert named == own
+
+
+def test_each_threat_names_tests_that_exist():
+    text = (ROOT / "docs/SECURITY.md").read_text()
+    shown = [each for row in rows(text) for each in names(row[2])]
+    assert len(shown) > 25
+    for each in shown:
+        path, _, name = each.partition("::")
+        assert (ROOT / path).is_file(), each
+        assert not name or f"def {name}(" in (ROOT / path).read_text(), each

@@ -186,6 +186,16 @@ async def test_a_listing_with_a_foreign_key_is_refused():
         await ask([reply(200, body)], lambda store: store.list_page(""))
 
 
+async def test_a_listing_that_would_unfold_into_gigabytes_is_trouble():
+    entities = b"".join(
+        b'<!ENTITY e%d "%s">' % (number, b"&e%d;" % (number - 1) * 10) for number in range(1, 10)
+    )
+    bomb = b'<!DOCTYPE bomb [<!ENTITY e0 "0123456789">' + entities + b"]>"
+    page = b"<ListBucketResult><IsTruncated>&e9;</IsTruncated></ListBucketResult>"
+    with pytest.raises(ServerTrouble):
+        await ask([reply(200, bomb + page)], lambda store: store.list_page(""))
+
+
 async def test_a_listing_that_is_no_listing_is_trouble():
     for body in (b"<html/>", b"<ListBucketResult>", b""):
         with pytest.raises(ServerTrouble):
