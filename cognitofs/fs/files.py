@@ -16,6 +16,7 @@ from cognitofs.errors import CognitoFSError
 from cognitofs.fs.gate import Gate, is_below
 from cognitofs.fs.openfile import OpenFile
 from cognitofs.fs.rig import Rig
+from cognitofs.spool.space import NO_FILES, Patience
 from cognitofs.store.interface import ObjectHead, ObjectHeaders, ObjectInfo
 from cognitofs.transfer.headerwriter import HeaderWriter
 from cognitofs.transfer.upload import Upload
@@ -26,6 +27,8 @@ _log = logging.getLogger(__name__)
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
 """Seconds between tries to seal a closed file that the local disk refused."""
+MOST = 100_000
+"""Files open or unsent at a time: each takes memory and a row of the journal, however small."""
 WAITING_AT_ONCE = 256
 """Handlers that wait for S3 at a time; main() runs 1000 tasks, so that others still answer."""
 
@@ -62,6 +65,14 @@ class Files:
             self._files[inode] = found
             inode.pins += 1
         return found
+
+    async def wait_for_room(self) -> None:
+        """Return when there may be one more file. Raises SpoolFull when none goes for a while."""
+        if len(self._files) < MOST:
+            return
+        patience = Patience(self._rig.spools.space, NO_FILES)
+        while len(self._files) >= MOST:
+            await patience.wait()
 
     @contextmanager
     def using(self, inode: Inode) -> Iterator[OpenFile]:

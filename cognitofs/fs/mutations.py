@@ -71,6 +71,7 @@ class Mutations:
         if parent.number == ROOT and is_trash(name) and not self._rig.promises.trash:
             raise NotPermitted("Trash directories are not made here; mount with --trash for them.")
         check_key(parent.key + name + "/" * is_directory, self._rig.promises.prefix_bytes)
+        await self._files.wait_for_room()
         async with self._files.gate.below(parent):
             if await self._find(parent, name) is not None:
                 raise EntryExists("The name is taken.")

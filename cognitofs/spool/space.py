@@ -77,11 +77,22 @@ class Space:
         return moved.is_set()
 
 
-class Patience:
-    """How long one write goes on waiting for room in *space*."""
+NO_BYTES = (
+    "Unsent files fill the space that they may take and nothing of them could be sent for a while;"
+    " wait for the network, or mount with a larger --spool-size or a smaller --spool-min-free."
+)
+NO_FILES = (
+    "More files are open or unsent than this mount takes, and none of them could be sent for a"
+    " while; wait for the network (`cognitofs status` says what is left)."
+)
 
-    def __init__(self, space: Space) -> None:
+
+class Patience:
+    """How long one call goes on waiting for room in *space*; then it hears *sentence*."""
+
+    def __init__(self, space: Space, sentence: str = NO_BYTES) -> None:
         self._space = space
+        self._sentence = sentence
         self._moved_at = trio.current_time()
         self._ends = self._moved_at + LONGEST
 
@@ -92,8 +103,4 @@ class Patience:
         self._moved_at = now if moved else self._moved_at
         if now < min(self._ends, self._moved_at + PATIENCE):
             return
-        raise SpoolFull(
-            "Unsent files fill the space that they may take and nothing of them could be sent for"
-            " a while; wait for the network, or mount with a larger --spool-size or a smaller"
-            " --spool-min-free."
-        )
+        raise SpoolFull(self._sentence)
