@@ -20,8 +20,9 @@ from cognitofs import controlclient, lastword
 from cognitofs.control import FileStatus, MountStatus, State, refused_file
 from cognitofs.errors import NotMounted, SpoolDamaged
 from cognitofs.mounts import left_behind, live_mounts, mount_of, path_in
+from cognitofs.quantities import time_text
 from cognitofs.spool.extents import ExtentMap
-from cognitofs.spool.lostfound import LostFile, iso, lost_files
+from cognitofs.spool.lostfound import LostFile, lost_files
 from cognitofs.state import (
     Note,
     StateDirectory,
@@ -178,7 +179,7 @@ def _left_in(journal: "Journal", files: StateFiles) -> list[FileStatus]:
     from cognitofs.spool.intents import Intents  # noqa: PLC0415 -- brings trio: not for --help
 
     refused = [
-        refused_file(each.key, each.id, each.error, iso(each.at))
+        refused_file(each.key, each.id, each.error, time_text(each.at))
         for each in Intents(journal).refusals()
     ]
     return [_status_of(each, files) for each in journal.pending()] + refused

@@ -1,17 +1,19 @@
 """MountFace of a running mount: what `status`, `sync` and `drain` see of it.
 
-Owns the counting of what S3 does not have yet and the words for it; changes nothing but what a
-person tells it to discard.
+Owns the document of `status` and the telling of progress; what S3 does not have yet is counted in
+`backlog.py`. Changes nothing but what a person tells it to discard.
 """
 
-import datetime
+import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 import trio
 
 from cognitofs import __version__
+from cognitofs.backlog import Backlog, sealed_id, worst
 from cognitofs.control import (
     MOST_FILES,
     ConflictStatus,
@@ -19,32 +21,21 @@ from cognitofs.control import (
     FileStatus,
     MountStatus,
     RefusedDeletion,
-    State,
-    refused_file,
 )
-from cognitofs.errors import LoginRequired, MountpointBusy, SignInError
+from cognitofs.errors import MountpointBusy
 from cognitofs.fs.conflictcopies import Conflict
 from cognitofs.fs.discards import discard
 from cognitofs.fs.filesystem import Filesystem
-from cognitofs.fs.openfile import OpenFile
 from cognitofs.fs.recovery import Recovered
 from cognitofs.fs.refreshing import refresh
 from cognitofs.fs.treemoves import RenameProgress
+from cognitofs.quantities import time_text
 
 PROGRESS_SECONDS = 0.2
+RARER = 10
+"""Counting takes at most one part in so many of the time: 100,000 files take a while."""
 MOST_REFUSALS = 20
 """Refused deletions that `status` tells apart from the files."""
-
-_WORST = (
-    State.FAILED,
-    State.REFUSED,
-    State.CONFLICT,
-    State.WAITING,
-    State.UPLOADING,
-    State.SEALED,
-    State.DELETING,
-    State.DIRTY,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +100,7 @@ class RunningMount:
         self.last_drain = trio.CancelScope()
         self._filesystem = filesystem
         self._identity = identity
-        self._missing = {lost.seal.id: lost for lost in recovered.missing}
+        self._backlog = Backlog(filesystem, recovered.missing)
         self._times = times
         self._notices = notices
         self._pace = pace
@@ -117,9 +108,8 @@ class RunningMount:
 
     def status(self) -> MountStatus:
         """Return the state of the moment."""
-        files = self.files()
-        states = {file.state for file in files}
-        counts = self._counts(files)
+        tally = self._backlog.tally()
+        counts = tally.counts
         moving = next(iter(self._filesystem.renaming), RenameProgress("", "", 0, 0))
         cache = self._filesystem.rig.cache
         return MountStatus(
@@ -130,11 +120,11 @@ class RunningMount:
             username=self._identity.username,
             identity_id=self._identity.identity_id,
             s3_uri=self._identity.s3_uri,
-            state=next((s.value for s in _WORST if s in states), State.CLEAN.value),
+            state=worst(tally.states).value,
             waiting_for=counts.waiting_for,
             pending_files=counts.pending_files,
             pending_bytes=counts.pending_bytes,
-            uploading_bytes=sum(file.sent for file in files),
+            uploading_bytes=tally.sent,
             failed_files=counts.failed_files,
             conflict_files=counts.conflict_files,
             keys_expire=self._times.keys_expire,
@@ -150,16 +140,16 @@ class RunningMount:
             notices=self._notices,
             hidden_keys=self._filesystem.rig.directories.hidden.count,
             hidden=self._filesystem.rig.directories.hidden.first,
-            files=tuple(files[:MOST_FILES]),
+            files=tuple(islice(self._backlog.each(), MOST_FILES)),
             conflicts=tuple(map(_settled, self._filesystem.rig.conflicts.all())),
             refused_deletions=self._refused_deletions(),
             transfers=self._pace.width,
             most_transfers=self._pace.most,
             away_since=self._filesystem.rig.namespace.away.since,
-            slowed_at=_iso_or_never(self._pace.slowed_at),
+            slowed_at=_time_or_never(self._pace.slowed_at),
             metadata=self._metadata.width,
             most_metadata=self._metadata.most,
-            metadata_slowed_at=_iso_or_never(self._metadata.slowed_at),
+            metadata_slowed_at=_time_or_never(self._metadata.slowed_at),
             cache_bytes=cache.total,
             cache_size=cache.limit,
             cache_hits=cache.hits,
@@ -168,7 +158,7 @@ class RunningMount:
 
     def _refused_deletions(self) -> tuple[RefusedDeletion, ...]:
         refusals = self._filesystem.rig.deletions.refusals[-MOST_REFUSALS:]
-        return tuple(RefusedDeletion(r.key, r.error, _iso(r.at)) for r in refusals)
+        return tuple(RefusedDeletion(r.key, r.error, time_text(r.at)) for r in refusals)
 
     async def drain(self, progress: Callable[[DrainProgress], Awaitable[None]]) -> None:
         """Wait until nothing is left that can be sent; the last progress says what remains."""
@@ -177,12 +167,22 @@ class RunningMount:
         self._filesystem.files.headers.hurry()
         rig.deletions.nudge()
         while True:
-            counts = self._counts(self.files())
+            began = time.monotonic()
+            counts = self._backlog.tally().counts
+            spent = time.monotonic() - began
             await progress(counts)
             left = counts.failed_files + counts.conflict_files
             if counts.pending_files <= left and not rig.deletions.is_retrying:
                 return
-            await trio.sleep(PROGRESS_SECONDS)
+            await trio.sleep(max(PROGRESS_SECONDS, RARER * spent))
+
+    def files(self) -> list[FileStatus]:
+        """Return every file that S3 does not have as it is here, oldest first."""
+        return list(self._backlog.each())
+
+    def has_unsent(self) -> bool:
+        """Tell whether `files` would return any."""
+        return any(True for _ in self._backlog.each())
 
     async def refresh(self, path: str) -> int:
         """Drop what is cached of *path* and below; return how many names were known there."""
@@ -202,100 +202,24 @@ class RunningMount:
 
         Raises UnsentFiles for one that a program has open.
         """
+        missing = self._backlog.missing
         for id_ in ids:
-            if id_ in self._missing:
+            if id_ in missing:
                 await self._filesystem.rig.journal.finish(id_)
-                del self._missing[id_]
+                del missing[id_]
         named = set(ids)
         deletions = self._filesystem.rig.deletions
         for refusal in deletions.refusals:
             if refusal.id in named:
                 await deletions.give_up(refusal.id)
         for file in self._filesystem.files.all():
-            if _sealed_id(file) in named:
+            if sealed_id(file) in named:
                 await discard(self._filesystem.rig, self._filesystem.files, file)
-
-    def _counts(self, files: list[FileStatus]) -> DrainProgress:
-        errors = [file.error for file in files if file.error]
-        return DrainProgress(
-            pending_files=len(files),
-            pending_bytes=sum(file.size - min(file.sent, file.size) for file in files),
-            failed_files=sum(file.state in (State.FAILED, State.REFUSED) for file in files),
-            conflict_files=sum(file.state == State.CONFLICT for file in files),
-            waiting_for=self._waiting_for(),
-            last_error=errors[-1] if errors else "",
-        )
-
-    def _waiting_for(self) -> str:
-        waiting = [u for u in self._filesystem.rig.uploader.uploads() if u.state == "waiting"]
-        if any(isinstance(upload.error, SignInError) for upload in waiting):
-            return "auth"
-        return "network" if waiting else ""
-
-    def files(self) -> list[FileStatus]:
-        """Return every file that S3 does not have as it is here, oldest first."""
-        found = [_status_of(f) for f in self._filesystem.files.all() if _is_unsent(f)]
-        keys = self._filesystem.files.headers.pending
-        found += [FileStatus(path=key, state=State.SEALED) for key in keys]
-        deletions = self._filesystem.rig.deletions
-        trouble = str(deletions.trouble) if deletions.trouble is not None else ""
-        found += [
-            FileStatus(path=key, state=State.DELETING, error=trouble) for key in deletions.pending
-        ]
-        found += [refused_file(r.key, r.id, r.error, _iso(r.at)) for r in deletions.refusals]
-        found += [
-            FileStatus(
-                path=lost.seal.key,
-                state=State.FAILED,
-                size=lost.seal.size,
-                error="Its local bytes are missing.",
-                id=lost.seal.id,
-                is_whole=False,
-            )
-            for lost in self._missing.values()
-        ]
-        return found
 
 
 def _settled(conflict: Conflict) -> ConflictStatus:
-    return ConflictStatus(conflict.key, conflict.copy, _iso(conflict.at))
+    return ConflictStatus(conflict.key, conflict.copy, time_text(conflict.at))
 
 
-def _iso(at: float) -> str:
-    return datetime.datetime.fromtimestamp(at, datetime.UTC).isoformat(timespec="seconds")
-
-
-def _iso_or_never(at: float) -> str:
-    return _iso(at) if at else ""
-
-
-def _is_unsent(file: OpenFile) -> bool:
-    return not file.unlinked and (file.dirty or file.upload is not None)
-
-
-def _sealed_id(file: OpenFile) -> str:
-    """Return the name of the newest sealed content, "" when there is none."""
-    if file.upload is not None:
-        return file.upload.seal.id
-    return "" if file.deferred is None else file.deferred.id
-
-
-def _status_of(file: OpenFile) -> FileStatus:
-    upload = file.upload
-    replaced = file.stands_for
-    status = FileStatus(
-        path=file.inode.key,
-        state=State.DIRTY,
-        size=file.content.size,
-        id=_sealed_id(file),
-        etag="" if replaced is None else replaced.etag,
-    )
-    if upload is None:
-        multipart = file.content.multipart
-        return replace(status, sent=multipart.sent_bytes if multipart is not None else 0)
-    status = replace(status, attempts=upload.attempts, is_whole=upload.seal.is_here)
-    error = str(upload.error) if upload.error is not None else ""
-    if isinstance(upload.error, LoginRequired) and upload.state == "uploading":
-        return replace(status, state=State.WAITING, sent=upload.sent_bytes, error=error)
-    state = State.UPLOADING if upload.state == "committing" else State(upload.state)
-    return replace(status, state=state, sent=upload.sent_bytes, error=error)
+def _time_or_never(at: float) -> str:
+    return time_text(at) if at else ""

@@ -1,12 +1,14 @@
 """Readings: what a person writes for a size, a time, a mode, a yes or no, as the value meant.
 
 Owns the notation of options, whether they come from TOML (already typed), the environment or a
-flag (text), and how a size is shown. Does not know which option it reads: the caller names it.
+flag (text), and how sizes and times are shown. Does not know which option it reads: the caller
+names it.
 
 INVARIANT: a reading returns the value or raises `ValueError` with words that finish the sentence
 "`option` must be ...".
 """
 
+import datetime
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +83,11 @@ def size_text(number: int) -> str:
         if number >= unit and number % unit == 0:
             return f"{number // unit}{name}"
     return str(number)
+
+
+def time_text(seconds: float) -> str:
+    """Return a time, in seconds since the epoch, as ISO 8601 in UTC, to the second."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
 
 
 def about(number: float) -> str:

@@ -299,9 +299,7 @@ async def _announce(mount: _Mount, face: RunningMount) -> None:
 async def _leave_when_unused(mount: _Mount, filesystem: Filesystem, face: RunningMount) -> None:
     assert mount.options.idle_exit is not None
     leave = partial(trio.to_thread.run_sync, unmount, mount.mountpoint, abandon_on_cancel=True)
-    await idling.leave_when_unused(
-        filesystem, lambda: bool(face.files()), leave, mount.options.idle_exit
-    )
+    await idling.leave_when_unused(filesystem, face.has_unsent, leave, mount.options.idle_exit)
 
 
 def _widen_read_ahead(device: int) -> None:

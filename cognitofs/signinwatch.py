@@ -4,7 +4,6 @@ Owns the background renewal, and the warnings 3 days, 1 day and 1 hour before a 
 that is, is an estimate: signing in plus the validity that the profile names (`Account`).
 """
 
-import datetime
 import logging
 import math
 import time
@@ -16,6 +15,7 @@ import trio
 from cognitofs.auth.account import Account, stored_sign_in
 from cognitofs.auth.tokens import TokenSet
 from cognitofs.errors import CognitoFSError
+from cognitofs.quantities import time_text
 
 HOUR, DAY = 3600.0, 86400.0
 WARNINGS = (3 * DAY, DAY, HOUR)
@@ -125,6 +125,4 @@ class SignInWatch:
 
 
 def _text(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
+    return "" if seconds is None else time_text(seconds)

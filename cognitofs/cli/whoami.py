@@ -4,7 +4,6 @@ Owns its words and its JSON document.
 """
 
 import json
-from datetime import UTC, datetime
 
 from cognitofs.auth import account
 from cognitofs.auth.account import Account
@@ -21,6 +20,7 @@ from cognitofs.cli.output import complain, say
 from cognitofs.cli.places import places
 from cognitofs.config import Profile
 from cognitofs.errors import AuthUnavailable
+from cognitofs.quantities import time_text
 from cognitofs.settings import Settings, load_settings
 
 
@@ -123,6 +123,4 @@ def _document(profile: Profile, tokens: TokenSet | None) -> dict[str, object]:
 
 def _time(seconds: float | None) -> str | None:
     """Return a time in ISO 8601, UTC, in whole seconds; None for none."""
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    return None if seconds is None else time_text(seconds)

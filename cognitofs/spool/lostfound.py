@@ -17,7 +17,6 @@ A note is one JSON object beside the bytes, `NAME.json`; what is not known is mi
      "host": "laptop"}
 """
 
-import datetime
 import errno
 import json
 import os
@@ -123,8 +122,3 @@ def _data(fd: int, size: int) -> Iterator[tuple[int, int]]:
             return
         at = os.lseek(fd, start, os.SEEK_HOLE)
         yield start, min(at, size)
-
-
-def iso(seconds: float) -> str:
-    """Return a time, in seconds since the epoch, as ISO 8601."""
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cognitofs.errors import SpoolDamaged, SpoolError
+from cognitofs.quantities import time_text
 from cognitofs.spool import lostfound
 from cognitofs.spool.descriptors import Descriptors
 from cognitofs.spool.extents import ExtentMap
@@ -184,8 +185,8 @@ class SpoolDirectory:
         return Note(
             key="" if label is None else label.key,
             size=found.st_size,
-            written_at=lostfound.iso(found.st_mtime),
-            kept_at=lostfound.iso(time.time()),
+            written_at=time_text(found.st_mtime),
+            kept_at=time_text(time.time()),
             written=self._written(name),
             sealed=() if seal is None else seal.touched,
             missing=missing,
