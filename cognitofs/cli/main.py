@@ -4,6 +4,7 @@ Owns the registration and the last line of defence: whatever happens, the person
 and a script gets a code of `exits.py`; a traceback goes to the log only.
 """
 
+import errno
 import logging
 import os
 import sys
@@ -22,7 +23,7 @@ from cognitofs.cli.exits import Exit, exit_code
 from cognitofs.cli.login import login
 from cognitofs.cli.logout import logout
 from cognitofs.cli.mount import mount
-from cognitofs.cli.output import complain, say
+from cognitofs.cli.output import complain, open_streams, say
 from cognitofs.cli.policy import policy
 from cognitofs.cli.recover import app as recover
 from cognitofs.cli.refresh import refresh
@@ -117,6 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run the command line *arguments*; return the exit code, having said what went wrong."""
+    open_streams()
     log = _command_log()
     logs.set_up("warning", logs.PrivateFileHandler(log))
     try:
@@ -129,6 +131,9 @@ def run(arguments: list[str]) -> int:
         complain(str(exc))
         return exit_code(exc)
     except Exception as exc:  # noqa: BLE001 -- the last line of defence; logged with its traceback
+        if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            complain(f"Something could not be written ({exc.strerror}); make room and try again.")
+            return Exit.FAILURE
         if not logs.writes_to_file():  # a mount in the foreground logs to the terminal
             logs.set_up("warning", logs.PrivateFileHandler(log))
         _log.exception("A command ended in an unexpected way.")

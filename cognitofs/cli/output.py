@@ -3,6 +3,8 @@
 Owns the difference between a terminal and a pipe. Knows no command.
 """
 
+import io
+import os
 import sys
 import textwrap
 import time
@@ -17,6 +19,23 @@ if TYPE_CHECKING:
 
 # Often enough to see that it moves, seldom enough for a log.
 _LINE_SECONDS = 2.0
+_STDERR = 2
+
+
+def open_streams() -> None:
+    """Open those of descriptors 0 to 2 that are closed, and let no character fail the output.
+
+    Else a file of ours might become standard error, which libraries write to.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - as long as we live
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def say(text: str = "") -> None:

@@ -43,7 +43,7 @@ class Files:
         self._files: dict[Inode, OpenFile] = {}
         self._waiting = trio.CapacityLimiter(WAITING_AT_ONCE)
         rig.namespace.describer.unsent_headers = self.headers.unsent
-        rig.uploader.clear_way = rig.deletions.settle
+        rig.uploader.clear_way = rig.deletions.make_way
         rig.relief.givers = self._streamed
 
     def all(self) -> list[OpenFile]:

@@ -8,7 +8,7 @@ object, or has another version of it, which then stays: an edit beats a delete.
 What S3 refuses shows again, and stays in the journal: it is tried again now and then, until it
 goes, something new is stored there, or a person gives it up.
 
-INVARIANT: nothing is stored under a key before its deletion is over: `settle` waits for it.
+INVARIANT: nothing is stored under a key before its deletion is over: `settle` and `make_way` wait.
 """
 
 import logging
@@ -30,7 +30,7 @@ from cognitofs.errors import (
 )
 from cognitofs.parallel import run_all
 from cognitofs.spool.intents import Doomed, Intents, Refusal
-from cognitofs.store.interface import ETag, ObjectStore, Version
+from cognitofs.store.interface import ETag, Expect, ObjectStore, Version
 from cognitofs.transfer.leftovers import remove_ours
 
 BATCH = 1000
@@ -135,7 +135,7 @@ class Deletions:
         """Queue deletions that are in the journal; *tree* is a directory that is wholly gone."""
         self._doomed |= {each.key: each for each in doomed}
         for key in self._refusals.keys() & self._doomed.keys():
-            del self._refusals[key]
+            self._is_over(key)
         if tree and any(key.startswith(tree) for key in self._doomed):
             self._trees.add(tree)
         self._notify()
@@ -149,7 +149,8 @@ class Deletions:
     async def give_up(self, id: str) -> None:
         """Let what S3 refused to remove stay: a person has said so."""
         await self._intents.forget_refusal(id)
-        self._refusals = {key: each for key, each in self._refusals.items() if each.id != id}
+        for key in [key for key, each in self._refusals.items() if each.id == id]:
+            self._is_over(key)
 
     async def remove(self, doomed: Doomed) -> None:
         """Remove an object whose deletion is in the journal; without an answer it is queued.
@@ -181,22 +182,40 @@ class Deletions:
 
         What S3 has refused to remove there before is over: something new is stored in its place.
         """
-        refusal = self._refusals.pop(key, None)
-        if refusal is not None:
-            self._refused.pop(key, None)
-            await self._forget(refusal)
+        await self._give_way(key)
         await self._settled(lambda doomed: doomed == key)
+        self._raise_refused(lambda refused: refused == key)
 
-    async def _forget(self, refusal: Refusal) -> None:
+    async def make_way(self, key: str) -> Expect | None:
+        """Return when a file may be stored as *key*. Raises what stopped a deletion meanwhile.
+
+        What S3 refuses, or has refused, to remove there is over then. Such a version stays; it is
+        returned, since the new file is to take its place.
+        """
+        await self._settled(lambda doomed: doomed == key)
+        return await self._give_way(key)
+
+    async def _give_way(self, key: str) -> Expect | None:
+        """Let what S3 refused to remove stay, because something takes its place; return it."""
+        refusal = self._is_over(key)
+        if refusal is None:
+            return None
         try:
-            await self._intents.forget_deletions([refusal.key])
+            await self._intents.forget_deletions([key])
         except SpoolError:
             self.resume_refused([refusal])  # the journal has it still
             raise
+        return refusal.doomed.expect or None
+
+    def _is_over(self, key: str) -> Refusal | None:
+        """Say no more of what S3 refused to remove; return it."""
+        self._refused.pop(key, None)
+        return self._refusals.pop(key, None)
 
     async def settle_below(self, prefix: str) -> None:
         """Return when nothing below *prefix* is about to go. Raises what S3 answers."""
         await self._settled(lambda doomed: doomed.startswith(prefix))
+        self.raise_refused(prefix)
 
     async def wait_drained(self) -> None:
         """Return when everything has gone, or was refused."""
@@ -226,7 +245,6 @@ class Deletions:
             await self._changed.wait()
             if self._trouble is not None and self._tries > began + 1:
                 raise self._trouble
-        self._raise_refused(is_meant)
 
     def raise_refused(self, prefix: str) -> None:
         """Raise, once, what S3 refused to remove below *prefix* after that was acknowledged."""
@@ -343,7 +361,7 @@ class Deletions:
         for each in over:
             if self._is_current(each):
                 self._doomed.pop(each.key, None)
-                self._refusals.pop(each.key, None)
+                self._is_over(each.key)
 
 
 def _remember(last: dict[str, _T], key: str, value: _T, most: int) -> None:

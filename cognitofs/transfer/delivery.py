@@ -177,10 +177,10 @@ class Delivery:
         if upload.multipart is not None and _is_spent(upload.multipart, verdict, error):
             await _begin_anew(upload.multipart)
         elif verdict is Verdict.RECREATE:
-            await self._amend(upload, replace(upload.seal, expect="absent"))
+            await self.amend(upload, replace(upload.seal, expect="absent"))
         elif verdict is Verdict.REBASE and found is not None:
             rebased = replace(upload.seal, base=found.info, expect=found.info.etag)
-            await self._amend(upload, rebased)
+            await self.amend(upload, rebased)
         upload.unsettled = None
         raise _again(error) from error
 
@@ -190,7 +190,7 @@ class Delivery:
         except NotFound:
             return None
 
-    async def _amend(self, upload: Upload, seal: Seal) -> None:
+    async def amend(self, upload: Upload, seal: Seal) -> None:
         """Go on with *seal* in place of the one that cannot be committed."""
         # The parts stay good: where the base has another version, it has the same bytes.
         continues = None if upload.multipart is None else upload.multipart.continued

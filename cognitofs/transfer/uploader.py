@@ -11,6 +11,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 
 import trio
@@ -32,7 +33,7 @@ from cognitofs.errors import (
 from cognitofs.spool.journal import Journal
 from cognitofs.spool.seal import Seal
 from cognitofs.spool.spoolfile import SpoolFile
-from cognitofs.store.interface import ObjectHeaders, ObjectInfo, ObjectStore
+from cognitofs.store.interface import Expect, ObjectHeaders, ObjectInfo, ObjectStore
 from cognitofs.transfer.delivery import Delivery
 from cognitofs.transfer.multipart import Multipart
 from cognitofs.transfer.parts import Ladder
@@ -71,8 +72,9 @@ class Uploader:
         jitter: Callable[[float], float] | None = None,
     ) -> None:
         self.ladder = ladder
-        self.clear_way: Callable[[str], Awaitable[None]] = _nothing_in_the_way
-        """Returns when nothing is about to be removed under a key; set by who removes."""
+        self.clear_way: Callable[[str], Awaitable[Expect | None]] = _nothing_in_the_way
+        """Returns when nothing is about to be removed under a key, and the version that should
+        have been but stays; set by who removes."""
         self._store = store
         self._journal = journal
         self._delivery = Delivery(store, journal, reader, ladder)
@@ -238,7 +240,7 @@ class Uploader:
             async with self._files:
                 upload.attempts += 1
                 upload.enter("uploading", upload.error)
-                await self.clear_way(upload.seal.key)
+                await self._clear_way(upload)
                 await self._finish(upload, await self._delivery.deliver(upload))
         except _PASSING as exc:
             self._wait(upload, exc)
@@ -252,6 +254,12 @@ class Uploader:
             return True
         await self._pause(pause)
         return False
+
+    async def _clear_way(self, upload: Upload) -> None:
+        """Wait for deletions; a version that S3 does not let go is replaced."""
+        staying = await self.clear_way(upload.seal.key)
+        if staying is not None and upload.seal.expect == "absent":
+            await self._delivery.amend(upload, replace(upload.seal, expect=staying))
 
     def _backoff(self, attempt: int) -> float:
         return self._jitter(min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempt, 10)))
@@ -305,4 +313,4 @@ class Uploader:
 
 
 async def _nothing_in_the_way(_: str) -> None:
-    return
+    return None

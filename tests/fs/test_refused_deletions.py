@@ -166,3 +166,54 @@ async def test_a_retry_under_way_does_not_take_the_same_bytes_stored_anew(
         assert bucket.data("f") == b"data"
         assert await m.listdir() == ["f"]
         assert m.fs.rig.journal.is_empty()
+
+
+async def test_what_was_refused_once_and_is_gone_now_fails_nothing_later(
+    bucket, store, tmp_path, quick_clock, level
+):
+    bucket.outside_put("f", b"data")
+    async with mounted(store, tmp_path, **level) as m:
+        face = await unlink_refused(store, m)
+        store.heal()
+        await m.drain()
+        assert bucket.keys == ()
+        await m.fs.fsyncdir(m.fs.opendir(1))
+        await m.store_file("f", b"new")
+        await m.drain()
+        assert face.files() == []
+    assert bucket.data("f") == b"new"
+
+
+@pytest.mark.parametrize("size", [3, 40], ids=["at once", "in parts"])
+async def test_a_new_file_takes_the_place_of_one_that_may_not_be_removed(
+    bucket, store, tmp_path, quick_clock, level, size
+):
+    """A role without s3:DeleteObject: `rm f` and `cp new f` are one overwriting, no conflict."""
+    bucket.outside_put("f", b"data")
+    refuse(store)
+    async with mounted(store, tmp_path, **level) as m:
+        await m.fs.lookup(1, "f")
+        await m.fs.unlink(1, "f")
+        await m.store_file("f", b"n" * size)
+        await m.drain()
+        assert face_of(m).files() == []
+        assert m.fs.rig.journal.is_empty()
+        assert await m.listdir() == ["f"]
+    assert bucket.keys == ("f",)
+    assert bucket.data("f") == b"n" * size
+
+
+async def test_what_somebody_else_stored_there_meanwhile_is_not_overwritten(
+    bucket, store, tmp_path, quick_clock, level
+):
+    bucket.outside_put("f", b"data")
+    refuse(store)
+    async with mounted(store, tmp_path, **level) as m:
+        await m.fs.lookup(1, "f")
+        await m.fs.unlink(1, "f")
+        handle, _ = await m.create("f", b"new")
+        bucket.outside_put("f", b"by somebody else")
+        await m.close(handle)
+        await m.drain()
+    assert bucket.data("f") == b"by somebody else"
+    assert [bucket.data(key) for key in bucket.keys if key != "f"] == [b"new"]
