@@ -23,7 +23,7 @@ from cognitofs.cli.exits import Exit, exit_code
 from cognitofs.cli.login import login
 from cognitofs.cli.logout import logout
 from cognitofs.cli.mount import mount
-from cognitofs.cli.output import complain, open_streams, say
+from cognitofs.cli.output import complain, drop_output, open_streams, say
 from cognitofs.cli.policy import policy
 from cognitofs.cli.recover import app as recover
 from cognitofs.cli.refresh import refresh
@@ -132,6 +132,7 @@ def run(arguments: list[str]) -> int:
         return exit_code(exc)
     except Exception as exc:  # noqa: BLE001 -- the last line of defence; logged with its traceback
         if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            drop_output()
             complain(f"Something could not be written ({exc.strerror}); make room and try again.")
             return Exit.FAILURE
         if not logs.writes_to_file():  # a mount in the foreground logs to the terminal

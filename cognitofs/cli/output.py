@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Often enough to see that it moves, seldom enough for a log.
 _LINE_SECONDS = 2.0
-_STDERR = 2
+_STDOUT, _STDERR = 1, 2
 
 
 def open_streams() -> None:
@@ -36,6 +36,13 @@ def open_streams() -> None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def drop_output() -> None:
+    """Let go what stdout did not take: Python would try once more at its end, and say so."""
+    fd = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(fd, _STDOUT)
+    os.close(fd)
 
 
 def say(text: str = "") -> None:
