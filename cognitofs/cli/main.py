@@ -131,9 +131,9 @@ def run(arguments: list[str]) -> int:
         complain(str(exc))
         return exit_code(exc)
     except Exception as exc:  # noqa: BLE001 -- the last line of defence; logged with its traceback
-        if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(exc, OSError) and (cause := _cause(exc)):
             drop_output()
-            complain(f"Something could not be written ({exc.strerror}); make room and try again.")
+            complain(cause)
             return Exit.FAILURE
         if not logs.writes_to_file():  # a mount in the foreground logs to the terminal
             logs.set_up("warning", logs.PrivateFileHandler(log))
@@ -144,6 +144,17 @@ def run(arguments: list[str]) -> int:
         )
         return Exit.FAILURE
     return Exit.OK
+
+
+def _cause(exc: OSError) -> str:
+    """Return what around us makes every command fail like that; "" when it is something else."""
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"Something could not be written ({exc.strerror}); make room and try again."
+    try:
+        os.getcwd()
+    except OSError:
+        return "The directory that you are in is gone; change to another one, or give whole paths."
+    return ""
 
 
 def _command_log() -> Path:

@@ -1,4 +1,4 @@
-"""Standard input and output that are closed, full or poor in characters break nothing."""
+"""What is around a command and is closed, full, gone or poor in characters breaks nothing."""
 
 import os
 import subprocess
@@ -63,3 +63,20 @@ def test_a_terminal_that_lacks_a_character_shows_its_number(tmp_path):
         timeout=60,
     )
     assert done.stdout == "\\u65e5\\u672c f\n"
+
+
+def test_a_directory_that_is_gone_is_named(tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    command = (sys.executable, "-P", "-m", "cognitofs", "why", "f")
+    done = subprocess.run(
+        ["sh", "-c", 'rmdir ../gone; exec "$@"', "-", *command],
+        cwd=gone,
+        env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == Exit.FAILURE
+    assert done.stderr.startswith("cognitofs: The directory that you are in is gone;")
