@@ -36,7 +36,8 @@ from cognitofs.tree.inodes import Inode
 class OpenFile:
     """The file of *inode*; a directory's marker and a symlink are files here too.
 
-    `replaces` is the version that a rename put this file in place of before S3 has ours.
+    `replaces` is the version that a rename put this file in place of before S3 has ours, or that
+    S3 did not let go.
     `users` counts calls that work on it without a handle.
     `rig` and `carried` are for `namechange.py`.
     """

@@ -33,6 +33,8 @@ class Owner(Protocol):
     """Whose content it is."""
 
     failures: Failures
+    replaces: ObjectInfo | None
+    """A version under the name that ours takes the place of, beside what ours is based on."""
 
     async def contested(self, upload: "Upload", found: ObjectHead | None) -> ObjectInfo | None:
         """Settle that the name of *upload* holds *found*, which is not ours.

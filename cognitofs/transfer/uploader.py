@@ -33,7 +33,7 @@ from cognitofs.errors import (
 from cognitofs.spool.journal import Journal
 from cognitofs.spool.seal import Seal
 from cognitofs.spool.spoolfile import SpoolFile
-from cognitofs.store.interface import Expect, ObjectHeaders, ObjectInfo, ObjectStore
+from cognitofs.store.interface import ETag, Expect, ObjectHeaders, ObjectInfo, ObjectStore
 from cognitofs.transfer.delivery import Delivery
 from cognitofs.transfer.multipart import Multipart
 from cognitofs.transfer.parts import Ladder
@@ -259,6 +259,8 @@ class Uploader:
         """Wait for deletions; a version that S3 does not let go is replaced."""
         staying = await self.clear_way(upload.seal.key)
         if staying is not None and upload.seal.expect == "absent":
+            if staying != "any":
+                upload.owner.replaces = ObjectInfo(upload.seal.key, 0, ETag(staying), 0)
             await self._delivery.amend(upload, replace(upload.seal, expect=staying))
 
     def _backoff(self, attempt: int) -> float:

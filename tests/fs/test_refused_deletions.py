@@ -203,6 +203,34 @@ async def test_a_new_file_takes_the_place_of_one_that_may_not_be_removed(
     assert bucket.data("f") == b"n" * size
 
 
+async def test_it_may_be_changed_and_removed_before_s3_has_it(
+    bucket, store, tmp_path, quick_clock, level
+):
+    bucket.outside_put("f", b"data")
+    refuse(store)
+    store.fail("put", Unreachable("There is no network."), times=-1)
+    async with mounted(store, tmp_path, **level) as m:
+        await m.fs.lookup(1, "f")
+        await m.fs.unlink(1, "f")
+        await m.store_file("f", b"new")
+        await trio.sleep(10)
+        handle = await m.open("f")
+        await m.fs.write(handle, 0, b"newer")
+        await m.close(handle)
+        await trio.sleep(10)
+        store.heal()
+        await m.drain()
+        assert (bucket.data("f"), bucket.keys) == (b"newer", ("f",))
+        await m.fs.unlink(1, "f")
+        refuse(store)
+        store.fail("put", Unreachable("There is no network."), times=-1)
+        await m.store_file("f", b"newest")
+        await trio.sleep(10)
+        await m.fs.unlink(1, "f")
+        await until(lambda: [each.state for each in face_of(m).files()] == ["refused"])
+        assert await m.read_file("f") == b"newer"
+
+
 async def test_what_somebody_else_stored_there_meanwhile_is_not_overwritten(
     bucket, store, tmp_path, quick_clock, level
 ):
