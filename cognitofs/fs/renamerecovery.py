@@ -7,16 +7,12 @@ INVARIANT: unsent files have the names of before or of after, never both and nev
 
 import logging
 from contextlib import suppress
-from dataclasses import replace
 
 import trio
 
 from cognitofs.errors import CognitoFSError
 from cognitofs.fs.rig import Rig
-from cognitofs.spool.intents import Rename
-from cognitofs.spool.seal import Seal
-from cognitofs.store.interface import ETag, ObjectInfo
-from cognitofs.transfer.renames import Copies, complete
+from cognitofs.transfer.renames import Copies, complete, is_moved, renamed_seal
 
 PATIENCE = 10.0
 """Seconds that a mount waits for deletions before it answers."""
@@ -52,29 +48,11 @@ async def _forward(rig: Rig, copies: Copies) -> None:
     infos = {(s.key, s.etag): copy for s, copy in copies.done.values()}
     pending = [found.seal for found in rig.journal.pending()]
     seals = [
-        _renamed(seal, rename, infos)
+        renamed_seal(seal, rename, infos)
         for seal in pending
-        if _is_in(seal.key, rename) and seal.id not in rename.retires
+        if is_moved(seal.key, rename) and seal.id not in rename.retires
     ]
     await rig.intents.end_rename(rename, copies.sources(), retires=rename.retires, seals=seals)
     for id_ in {seal.id for seal in pending if seal.has_spool} & set(rename.retires):
         rig.spools.unlink(id_)
     _log.info("The rename of %r to %r was brought to its end.", rename.source, rename.target)
-
-
-def _is_in(key: str, rename: Rename) -> bool:
-    return key == rename.source or (rename.source.endswith("/") and key.startswith(rename.source))
-
-
-def _renamed(seal: Seal, rename: Rename, infos: dict[tuple[str, ETag], ObjectInfo]) -> Seal:
-    """Return a seal under its new name, based on the copy of what it was based on."""
-    base = seal.base
-    if base is not None:
-        base = infos.get((base.key, base.etag), base)
-    copied = infos.get((seal.key, ETag(seal.expect)))
-    return replace(
-        seal,
-        key=rename.target + seal.key[len(rename.source) :],
-        base=base,
-        expect=copied.etag if copied is not None else seal.expect,
-    )

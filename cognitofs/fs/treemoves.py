@@ -8,7 +8,7 @@ INVARIANT: until that moment every name resolves as before, and a failure undoes
 from it on every name resolves to its copy, and the rest is only cleared away.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -30,8 +30,9 @@ from cognitofs.fs.removals import Removals
 from cognitofs.fs.renames import Place, Renames
 from cognitofs.fs.rig import Rig
 from cognitofs.spool.intents import Move, Rename
-from cognitofs.store.interface import ObjectInfo
-from cognitofs.transfer.renames import Copies, with_tokens
+from cognitofs.spool.seal import Seal
+from cognitofs.store.interface import ETag, ObjectInfo
+from cognitofs.transfer.renames import Copies, is_moved, renamed_seal, with_tokens
 from cognitofs.tree.inodes import Inode
 from cognitofs.tree.names import check_key
 
@@ -211,6 +212,7 @@ class TreeMoves:
             file.content.mark()
         doomed = copies.sources()
         seals = [seal for file in files for seal in file.sealed_as_now()]
+        seals += self._superseded(files, seals, copies.rename, infos)
         with trio.CancelScope(shield=True):
             await self._rig.intents.end_rename(
                 copies.rename, doomed, retires=copies.rename.retires, seals=seals
@@ -218,6 +220,19 @@ class TreeMoves:
         if over is not None:
             namechange.forgotten(over)
         self._rig.deletions.resume(doomed, tree=copies.rename.source)
+
+    def _superseded(
+        self,
+        files: list[OpenFile],
+        seals: list[Seal],
+        rename: Rename,
+        copies: Mapping[tuple[str, ETag], ObjectInfo],
+    ) -> list[Seal]:
+        """Return, under its new name, what the journal has until what took its place is closed."""
+        rows = {id_ for file in files for id_ in file.forerunners.rows} - {s.id for s in seals}
+        pending = self._rig.journal.pending() if rows else []
+        found = [each.seal for each in pending if each.seal.id in rows]
+        return [renamed_seal(s, rename, copies) for s in found if is_moved(s.key, rename)]
 
     async def _keep_attributes(self, directory: Inode) -> None:
         """Let the marker that was there carry the mode and times of the directory that came."""

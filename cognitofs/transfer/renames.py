@@ -9,7 +9,7 @@ INVARIANT: what is given up removes copies of ours only, and none that took the 
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -26,7 +26,7 @@ from cognitofs.errors import (
 )
 from cognitofs.parallel import run_all
 from cognitofs.spool.intents import Doomed, Move, Rename
-from cognitofs.spool.seal import new_txid
+from cognitofs.spool.seal import Seal, new_txid
 from cognitofs.store.interface import ETag, ObjectInfo, ObjectStore
 from cognitofs.store.records import TXID
 from cognitofs.transfer.copies import copy_object, find_copy, is_single_part
@@ -191,3 +191,22 @@ async def complete(copies: Copies) -> bool:
         _log.warning("The rename of %r is given up: %s", copies.rename.source, exc)
         return False
     return not copies.gone or bool(copies.done)
+
+
+def is_moved(key: str, rename: Rename) -> bool:
+    """Tell whether a file of the journal is what is renamed, or lies below it."""
+    return key == rename.source or (rename.source.endswith("/") and key.startswith(rename.source))
+
+
+def renamed_seal(seal: Seal, rename: Rename, copies: Mapping[tuple[str, ETag], ObjectInfo]) -> Seal:
+    """Return a seal under its new name, based on the copy of what it was based on."""
+    base = seal.base
+    if base is not None:
+        base = copies.get((base.key, base.etag), base)
+    copied = copies.get((seal.key, ETag(seal.expect)))
+    return replace(
+        seal,
+        key=rename.target + seal.key[len(rename.source) :],
+        base=base,
+        expect=copied.etag if copied is not None else seal.expect,
+    )

@@ -229,3 +229,23 @@ async def test_what_is_made_inside_meanwhile_follows(bucket, store, tmp_path):
             assert bucket.keys == ("d/a",)
             gate.release()
     assert set(bucket.keys) == {"n/a", "n/new", "n/later"}
+
+
+async def test_what_a_file_that_nobody_has_closed_took_the_place_of_follows_too(
+    bucket, store, tmp_path, quick_clock
+):
+    """Until the new one is closed the journal has the old one, which a crash brings back."""
+    async with mounted(store, tmp_path, sync="fsync") as m:
+        await m.fs.mkdir(1, "e", 0o755)
+        store.fail("put", OFFLINE, times=-1)
+        directory = await m.fs.lookup(1, "e")
+        await m.store_file("x", b"closed", parent=directory.number)
+        await m.create("b", b"not closed")
+        await m.fs.rename(1, "b", directory.number, "x", replace=True)
+        await m.fs.rename(1, "e", 1, "d", replace=False)
+    store.heal()
+    async with mounted(store, tmp_path, sync="fsync") as m:
+        await m.drain()
+        assert m.fs.rig.journal.is_empty()
+    assert [key for key in bucket.keys if not key.endswith("/")] == ["d/x"]
+    assert bucket.data("d/x") == b"closed"
