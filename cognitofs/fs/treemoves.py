@@ -32,6 +32,7 @@ from cognitofs.fs.rig import Rig
 from cognitofs.spool.intents import Move, Rename
 from cognitofs.spool.seal import Seal
 from cognitofs.store.interface import ETag, ObjectInfo
+from cognitofs.transfer.leftovers import remove_ours
 from cognitofs.transfer.renames import Copies, is_moved, renamed_seal, with_tokens
 from cognitofs.tree.inodes import Inode
 from cognitofs.tree.names import check_key
@@ -104,7 +105,15 @@ class TreeMoves:
                 await stack.enter_async_context(self._files.stopped(file))
                 await namechange.settle_doubts(file)
             await self._rig.deletions.settle_below(prefix)
+            await self._remove_left(prefix)
             yield [file for file in files if not file.unlinked]
+
+    async def _remove_left(self, prefix: str) -> None:
+        """Remove what may be here of files that were renamed out of it: it must not move along."""
+        left = [left for file in self._files.all() for left in file.forerunners.leaves]
+        for key, txid in left:
+            if key.startswith(prefix):
+                await remove_ours(self._rig.store, key, (txid,))
 
     async def _finish_headers(self, prefix: str) -> None:
         with trio.move_on_after(self._rig.promises.stall_timeout) as patience:

@@ -3,7 +3,7 @@
 import pytest
 import trio
 import trio.testing
-from fsrig import mounted
+from fsrig import mounted, until
 
 from cognitofs.errors import (
     AccessDenied,
@@ -14,6 +14,7 @@ from cognitofs.errors import (
     NotADirectory,
     NotEmpty,
     OtherFileSystem,
+    PreconditionFailed,
     Unreachable,
 )
 from cognitofs.fs.filesystem import Changes
@@ -249,3 +250,26 @@ async def test_what_a_file_that_nobody_has_closed_took_the_place_of_follows_too(
         assert m.fs.rig.journal.is_empty()
     assert [key for key in bucket.keys if not key.endswith("/")] == ["d/x"]
     assert bucket.data("d/x") == b"closed"
+
+
+async def test_what_was_renamed_out_of_a_directory_does_not_move_along(
+    bucket, store, tmp_path, quick_clock
+):
+    """A commit whose answer was lost, and that nobody could ask for before the file was renamed."""
+    async with mounted(store, tmp_path, sync="fsync") as m:
+        await m.fs.mkdir(1, "d", 0o755)
+        await m.drain()
+        directory = await m.fs.lookup(1, "d")
+        store.fail("put", PreconditionFailed("412"), moment="after", times=1)
+        store.fail("head", AccessDenied("403"), times=2)
+        await m.store_file("x", b"data", parent=directory.number)
+        await until(lambda: bucket.keys == ("d/", "d/x"))
+        await trio.sleep(1)
+        store.fail("put", OFFLINE, key="a", times=-1)
+        await m.fs.rename(directory.number, "x", 1, "a", replace=False)
+        await m.fs.rename(1, "d", 1, "e", replace=False)
+        store.heal()
+        m.fs.rig.uploader.nudge()
+        await m.drain()
+    assert bucket.keys == ("a", "e/")
+    assert bucket.data("a") == b"data"
