@@ -85,6 +85,12 @@ class OpenFile:
         """The version that the name stands for on S3, if any: ours, or the one we replace."""
         return self.content.base or self.replaces
 
+    @property
+    def needs_base(self) -> bool:
+        """Tell whether some bytes of it, or of what was sealed of it, are only on S3."""
+        stopped = self.forerunners.stopped
+        return self.content.base_limit > 0 or (stopped is not None and stopped.seal.needs_base)
+
     # -- changing ---------------------------------------------------------------------------------
 
     async def write(self, start: int, data: bytes) -> None:

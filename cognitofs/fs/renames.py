@@ -158,8 +158,10 @@ class Renames:
         txid = headers.metadata[TXID] if headers is not None else None
         is_known = isinstance(failure, PreconditionFailed)
         doomed: list[Doomed] = []
-        if over is not None and txid is not None and not is_known:
-            over.forerunners.doubts += (txid,)  # the target, which stays, must know it for ours
+        if over is not None and txid is not None and not is_known and not over.needs_base:
+            # The target, which stays, must know it for ours. One that is only a change of what may
+            # be gone now must not: it could not tell the bytes of both apart.
+            over.forerunners.doubts += (txid,)
         elif over is None and txid is not None and not is_known:
             doomed = [Doomed(rename.target, ETag(""), (txid,))]
         with trio.CancelScope(shield=True):

@@ -337,3 +337,33 @@ def test_a_copy_whose_name_was_taken_meanwhile_gets_a_higher_number_each_time():
         "f (conflicted copy host 2026-01-02 030405 2).txt",
         "f (conflicted copy host 2026-01-02 030405 3).txt",
     ]
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+async def test_a_rename_of_unknown_outcome_mixes_no_two_files(
+    bucket, store, tmp_path, quick_clock, is_open
+):
+    """The target has an unsent change whose other bytes the copy may have replaced on S3."""
+    bucket.outside_put("a", b"a" * 100)
+    bucket.outside_put("b", b"b" * 200)
+    async with here(store, tmp_path, sync="fsync") as m:
+        store.fail("put", OFFLINE, times=-1)
+        store.fail("complete_upload", OFFLINE, times=-1)
+        handle = await m.open("a")
+        await m.fs.write(handle, 100, b"more")
+        if not is_open:
+            await m.close(handle)
+        store.fail("copy", OFFLINE, moment="after", times=1)
+        store.fail("head", OFFLINE, key="a", times=1)
+        with pytest.raises(Unreachable):
+            await m.fs.rename(1, "b", 1, "a", replace=True)
+        assert bucket.data("a") == b"b" * 200
+        store.heal()
+        if is_open:
+            await m.close(handle)
+        m.fs.rig.uploader.nudge()
+        await m.drain()
+        found = {bucket.data(key) for key in bucket.keys}
+        assert found <= {b"b" * 200, b"a" * 100 + b"more"}
+        parked = [upload.state for upload in m.fs.rig.uploader.uploads()]
+        assert b"a" * 100 + b"more" in found or parked == ["conflict"]
