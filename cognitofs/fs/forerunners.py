@@ -7,7 +7,11 @@ happened. What is done about them is `openfile.py`'s.
 INVARIANT: a spool file named here goes only after its row was replaced or removed.
 """
 
+from collections.abc import Collection
+
+from cognitofs.spool.intents import Doomed
 from cognitofs.spool.spoolfile import SpoolFile
+from cognitofs.store.interface import ETag
 from cognitofs.transfer.multipart import Multipart
 from cognitofs.transfer.upload import Upload
 
@@ -25,6 +29,14 @@ class Forerunners:
         self.doubts: tuple[str, ...] = ()
         self.leaves: tuple[tuple[str, str], ...] = ()
         self.rows: dict[str, SpoolFile | None] = {}
+
+    def left(self, *, beside: Collection[Doomed] = ()) -> list[Doomed]:
+        """Return what S3 may have under earlier names, which goes when the file has lost its name.
+
+        Not what goes anyway: *beside*.
+        """
+        keys = {each.key for each in beside}
+        return [Doomed(key, ETag(""), (txid,)) for key, txid in self.leaves if key not in keys]
 
     def add(self, upload: Upload) -> None:
         """Note an upload that was stopped; its commit may have happened."""

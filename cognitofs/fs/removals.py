@@ -56,8 +56,7 @@ class Removals:
         if file.stands_for is not None:
             await self.keep_visible(parent, file.inode)
             await self.delete(file.stands_for)
-        for key, txid in file.forerunners.leaves:
-            await remove_ours(self._rig.store, key, (txid,))
+        await self._remove_left(file)
         self._rig.namespace.removed(file.inode)
         await namechange.forget_name(file)
 
@@ -77,13 +76,19 @@ class Removals:
         inode = file.inode
         if self._waits_for_s3:
             await self._rig.store.delete(inode.key)
+            await self._remove_left(file)
             self._rig.namespace.removed(inode)
             await namechange.forget_name(file)
             return
         marker = Doomed(inode.key, "any")
-        await self._rig.deletions.add([marker], forgets=file.rows, tree=inode.key)
+        doomed = [marker, *file.forerunners.left(beside=[marker])]
+        await self._rig.deletions.add(doomed, forgets=file.rows, tree=inode.key)
         self._rig.namespace.removed(inode)
         namechange.forgotten(file)
+
+    async def _remove_left(self, file: OpenFile) -> None:
+        for key, txid in file.forerunners.leaves:
+            await remove_ours(self._rig.store, key, (txid,))
 
     async def _require_empty(self, directory: Inode) -> None:
         """See `require_empty`. What is journalled can do with what was last known of it."""
@@ -154,7 +159,7 @@ class Removals:
 def _doomed(file: OpenFile) -> list[Doomed]:
     """Return what S3 has, or may have, of a file."""
     mine, stands_for = file.forerunners, file.stands_for
-    found = [Doomed(key, ETag(""), (txid,)) for key, txid in mine.leaves]
+    found = mine.left()
     if stands_for is not None or mine.doubts:
         etag = stands_for.etag if stands_for is not None else ETag("")
         found.append(Doomed(file.inode.key, etag, mine.doubts))

@@ -135,16 +135,18 @@ class Renames:
         self._rig.cache.rename(old, new)
         self._rig.namespace.moved(inode, place.parent, place.name)
         doomed = Doomed(old.key, old.etag)
-        await self._end(rename, doomed, file)
+        left = [] if over is None else over.forerunners.left(beside=[doomed])
+        await self._end(rename, [doomed, *left], file)
         if over is not None:
             namechange.forgotten(over)
+        self._rig.deletions.resume(left)
         return doomed
 
-    async def _end(self, rename: Rename, doomed: Doomed, file: OpenFile) -> None:
+    async def _end(self, rename: Rename, doomed: list[Doomed], file: OpenFile) -> None:
         """Journal that the copy is there, and what follows for all whose name it is about."""
         with trio.CancelScope(shield=True):
             await self._rig.intents.end_rename(
-                rename, [doomed], retires=rename.retires, seals=file.sealed_as_now()
+                rename, doomed, retires=rename.retires, seals=file.sealed_as_now()
             )
 
     async def _give_up(

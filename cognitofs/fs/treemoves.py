@@ -220,6 +220,8 @@ class TreeMoves:
             file.forerunners.renamed(key, file.inode.key)
             file.content.mark()
         doomed = copies.sources()
+        if over is not None:
+            doomed += over.forerunners.left(beside=doomed)
         seals = [seal for file in files for seal in file.sealed_as_now()]
         seals += self._superseded(files, seals, copies.rename, infos)
         with trio.CancelScope(shield=True):

@@ -179,6 +179,26 @@ async def test_a_file_whose_commit_was_not_answered_leaves_its_old_name(
     assert (bucket.keys, bucket.data("f")) == (("f",), DATA)
 
 
+async def test_what_such_a_file_left_goes_when_another_takes_its_place(
+    bucket, store, tmp_path, quick_clock
+):
+    """Its first name would come back: nobody else remembers that it was ours."""
+    bucket.outside_put("other", b"other")
+    async with mounted(store, tmp_path, sync="fsync") as m:
+        assert await m.listdir() == ["other"]
+        handle, _ = await m.create("tmp", DATA)
+        await closed_unanswered(store, m, handle)
+        await m.fs.rename(1, "tmp", 1, "f", replace=True)
+        store.heal()
+        store.fail("put", OFFLINE, times=-1)
+        store.fail("complete_upload", OFFLINE, times=-1)
+        await m.fs.rename(1, "other", 1, "f", replace=True)
+        await mended(store, m)
+        assert await m.listdir() == ["f"]
+        assert m.fs.rig.journal.is_empty()
+    assert (bucket.keys, bucket.data("f")) == (("f",), b"other")
+
+
 async def test_a_large_edit_after_an_edit_that_was_not_answered_is_no_conflict(
     bucket, store, tmp_path, quick_clock
 ):
