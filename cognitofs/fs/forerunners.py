@@ -33,10 +33,13 @@ class Forerunners:
     def left(self, *, beside: Collection[Doomed] = ()) -> list[Doomed]:
         """Return what S3 may have under earlier names, which goes when the file has lost its name.
 
-        Not what goes anyway: *beside*.
+        One for each name, but none for what goes anyway: *beside*.
         """
-        keys = {each.key for each in beside}
-        return [Doomed(key, ETag(""), (txid,)) for key, txid in self.leaves if key not in keys]
+        txids: dict[str, tuple[str, ...]] = {}
+        for key, txid in self.leaves:
+            txids[key] = (*txids.get(key, ()), txid)
+        others = txids.keys() - {each.key for each in beside}
+        return [Doomed(key, ETag(""), txids[key]) for key in txids if key in others]
 
     def add(self, upload: Upload) -> None:
         """Note an upload that was stopped; its commit may have happened."""

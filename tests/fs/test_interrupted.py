@@ -12,10 +12,12 @@ from fsrig import mounted, until
 
 from cognitofs.errors import AccessDenied, NoSuchUpload, SpoolFull, Unreachable
 from cognitofs.fs.filesystem import Changes
+from cognitofs.fs.forerunners import Forerunners
+from cognitofs.spool.intents import Doomed
 from cognitofs.spool.journal import Journal
 from cognitofs.spool.seal import Seal
 from cognitofs.spool.spooldirectory import SpoolDirectory
-from cognitofs.store.interface import ObjectHead, ObjectHeaders
+from cognitofs.store.interface import ETag, ObjectHead, ObjectHeaders
 from cognitofs.store.records import TXID
 from cognitofs.transfer.conflicts import Verdict, judge
 
@@ -197,6 +199,18 @@ async def test_what_such_a_file_left_goes_when_another_takes_its_place(
         assert await m.listdir() == ["f"]
         assert m.fs.rig.journal.is_empty()
     assert (bucket.keys, bucket.data("f")) == (("f",), b"other")
+
+
+def test_what_such_a_file_left_is_known_by_each_commit_under_a_name_it_had_twice():
+    """The journal has one deletion for a key."""
+    mine = Forerunners()
+    mine.doubts = ("first",)
+    mine.renamed("f", "g")
+    mine.renamed("g", "f")
+    mine.doubts += ("second",)
+    mine.renamed("f", "h")
+    assert mine.left() == [Doomed("f", ETag(""), ("first", "second"))]
+    assert mine.left(beside=[Doomed("f", ETag("e"))]) == []
 
 
 async def test_a_large_edit_after_an_edit_that_was_not_answered_is_no_conflict(
