@@ -254,8 +254,7 @@ class Steps:
         """Lose requests on their way, once or a few times."""
         errors = (Unreachable("offline"), ServerTrouble("500"), AccessDenied("403"))
         operation = pick(OPERATIONS, i)
-        # A denied deletion is told in the log, and the name shows again: test_deferred_unlinks.
-        is_retried = operation in ("abort_upload", "delete_many")
+        is_retried = operation == "abort_upload"
         error = pick(errors[:2] if is_retried else errors, j)
         self.host.fail(operation, error, "before", 1 + k % 3)
 
