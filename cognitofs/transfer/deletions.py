@@ -183,8 +183,10 @@ class Deletions:
         What S3 has refused to remove there before is over: something new is stored in its place.
         """
         await self._give_way(key)
-        await self._settled(lambda doomed: doomed == key)
-        self._raise_refused(lambda refused: refused == key)
+        await self._settled(lambda: self._is_going(key))
+        failure = self._refused.pop(key, None)
+        if failure is not None:
+            raise failure
 
     async def make_way(self, key: str) -> Expect | None:
         """Return when a file may be stored as *key*. Raises what stopped a deletion meanwhile.
@@ -192,8 +194,11 @@ class Deletions:
         What S3 refuses, or has refused, to remove there is over then. Such a version stays; it is
         returned, since the new file is to take its place.
         """
-        await self._settled(lambda doomed: doomed == key)
+        await self._settled(lambda: self._is_going(key))
         return await self._give_way(key)
+
+    def _is_going(self, key: str) -> bool:
+        return key in self._doomed or key in self._tried
 
     async def _give_way(self, key: str) -> Expect | None:
         """Let what S3 refused to remove stay, because something takes its place; return it."""
@@ -214,7 +219,9 @@ class Deletions:
 
     async def settle_below(self, prefix: str) -> None:
         """Return when nothing below *prefix* is about to go. Raises what S3 answers."""
-        await self._settled(lambda doomed: doomed.startswith(prefix))
+        await self._settled(
+            lambda: any(key.startswith(prefix) for key in chain(self._doomed, self._tried))
+        )
         self.raise_refused(prefix)
 
     async def wait_drained(self) -> None:
@@ -235,23 +242,24 @@ class Deletions:
         self._is_hurried = True
         self._notify()
 
-    async def _settled(self, is_meant: Callable[[str], bool]) -> None:
-        """Wait until no key that *is_meant* is left; a try that began after the call may fail."""
+    async def _settled(self, is_pending: Callable[[], bool]) -> None:
+        """Wait while something *is_pending*; a try that began after the call may fail.
+
+        A refused deletion that is tried again is not queued, but would take equal bytes with it:
+        what is being tried is pending, too.
+        """
         began = self._tries
-        if any(map(is_meant, self._doomed)):
+        if is_pending():
             self.hurry()
-        # A refused deletion that is tried again is not queued, but would take equal bytes with it.
-        while any(map(is_meant, chain(self._doomed, self._tried))):
+        while is_pending():
             await self._changed.wait()
             if self._trouble is not None and self._tries > began + 1:
                 raise self._trouble
 
     def raise_refused(self, prefix: str) -> None:
         """Raise, once, what S3 refused to remove below *prefix* after that was acknowledged."""
-        self._raise_refused(lambda refused: refused.startswith(prefix))
-
-    def _raise_refused(self, is_meant: Callable[[str], bool]) -> None:
-        refused = [self._refused.pop(key) for key in list(self._refused) if is_meant(key)]
+        below = [key for key in self._refused if key.startswith(prefix)]
+        refused = [self._refused.pop(key) for key in below]
         if refused:
             raise refused[0]
 
