@@ -13,7 +13,7 @@ INVARIANT: nothing is stored under a key before its deletion is over: `settle` a
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain
 from typing import TypeVar
@@ -136,7 +136,8 @@ class Deletions:
         self._doomed |= {each.key: each for each in doomed}
         for key in self._refusals.keys() & self._doomed.keys():
             self._is_over(key)
-        if tree and any(key.startswith(tree) for key in self._doomed):
+        # What was queued just now is at the end.
+        if tree and any(key.startswith(tree) for key in reversed(self._doomed)):
             self._trees.add(tree)
         self._notify()
 
@@ -289,7 +290,8 @@ class Deletions:
         self._retried = nudges
         self._tried = frozenset()
         self._tries += 1
-        self._trees = {t for t in self._trees if any(key.startswith(t) for key in self._doomed)}
+        if self._trees:
+            self._trees &= {above for key in self._doomed for above in _above(key)}
         self._changed.set()
         self._changed = trio.Event()
 
@@ -370,6 +372,14 @@ class Deletions:
             if self._is_current(each):
                 self._doomed.pop(each.key, None)
                 self._is_over(each.key)
+
+
+def _above(key: str) -> Iterator[str]:
+    """Give the directories above *key*, and itself if it is a directory's marker."""
+    at = key.find("/")
+    while at >= 0:
+        yield key[: at + 1]
+        at = key.find("/", at + 1)
 
 
 def _remember(last: dict[str, _T], key: str, value: _T, most: int) -> None:
