@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
-from cognitofs.errors import CognitoFSError, NotFound, SignInError, Transient
+from cognitofs.errors import CognitoFSError, NotFound, SignInError, SpoolError, Transient
 from cognitofs.fs.files import Files
 from cognitofs.fs.renamerecovery import clear_away, end_renames
 from cognitofs.fs.rig import Rig
@@ -174,6 +174,7 @@ def _abort(rig: Rig, upload: OpenUpload) -> None:
 
 
 def _restore(rig: Rig, files: Files, seal: Seal, upload: OpenUpload | None) -> None:
+    _cut_what_was_not_closed(rig, seal)
     touched = ExtentMap(seal.touched)
     spool = rig.spools.open(seal.id, touched, seal.given_up) if seal.has_spool else None
     if spool is not None:
@@ -191,6 +192,15 @@ def _restore(rig: Rig, files: Files, seal: Seal, upload: OpenUpload | None) -> N
     file.forerunners.leaves = seal.leaves
     content.upload = rig.uploader.submit(seal, spool, multipart, file)
     content.upload.commit_was_sent = True  # for all we know
+
+
+def _cut_what_was_not_closed(rig: Rig, seal: Seal) -> None:
+    if not seal.has_spool:
+        return
+    try:
+        rig.spools.cut(seal.id, seal.size)
+    except SpoolError as exc:  # whoever needs its bytes hears the same
+        _log.warning("%r may not be readable: %s", seal.key, exc)
 
 
 def _place(rig: Rig, files: Files, seal: Seal) -> Inode:

@@ -147,6 +147,21 @@ class SpoolDirectory:
         with local_disk("listing the spool"):
             return sorted(os.listdir(self.fd))
 
+    def cut(self, name: str, size: int) -> None:
+        """Let nothing lie behind *size*: bytes that nobody had closed before a crash.
+
+        Else they would be in the file again where it is made longer, in place of zeros.
+        """
+        with local_disk("cutting a spool file"):
+            if os.stat(name, dir_fd=self.fd, follow_symlinks=False).st_size <= size:
+                return
+        fd = self.descriptor(name)
+        try:
+            with local_disk("cutting a spool file"):
+                os.ftruncate(fd, size)
+        finally:
+            os.close(fd)
+
     def unlink(self, name: str) -> None:
         """Remove a spool file; a missing one is no error."""
         with local_disk("removing a spool file"):

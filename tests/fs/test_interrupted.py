@@ -169,6 +169,30 @@ async def test_a_file_whose_commit_was_not_answered_does_not_come_back_after_unl
     assert bucket.keys == ()
 
 
+@pytest.mark.parametrize("longer", ["truncate", "write"])
+async def test_what_nobody_closed_before_a_crash_does_not_come_back_in_place_of_zeros(
+    bucket, store, tmp_path, quick_clock, longer
+):
+    store.fail("put", OFFLINE, times=-1)
+    async with mounted(store, tmp_path, sync="fsync") as m:
+        handle, _ = await m.create("f", b"closed")
+        await m.fs.flush(handle)
+        await m.fs.write(handle, 6, b"not closed")
+    async with mounted(store, tmp_path, sync="fsync") as m:
+        assert await m.read_file("f") == b"closed"
+        handle = await m.open("f")
+        if longer == "truncate":
+            await m.fs.setattr(
+                m.fs.handles.file(handle).file.inode.number, Changes(size=20), handle
+            )
+        else:
+            await m.fs.write(handle, 19, b"\0")
+        await m.close(handle)
+        assert await m.read_file("f") == b"closed" + bytes(14)
+        await mended(store, m)
+    assert bucket.data("f") == b"closed" + bytes(14)
+
+
 async def test_a_file_whose_commit_was_not_answered_leaves_its_old_name(
     bucket, store, tmp_path, quick_clock
 ):

@@ -97,12 +97,16 @@ class Mount:
 
     def wait_gone(self, seconds: float = PATIENCE) -> None:
         """Return when the daemon has ended."""
-        ended, _, _ = select.select([self._pidfd], [], [], seconds)
-        assert ended, f"process {self.pid} did not end"
+        assert self._ends_within(seconds), f"process {self.pid} did not end"
 
     def is_gone(self) -> bool:
         """Tell whether the daemon has ended."""
-        return bool(select.select([self._pidfd], [], [], 0)[0])
+        return self._ends_within(0)
+
+    def _ends_within(self, seconds: float) -> bool:
+        waiting = select.poll()  # select() knows no descriptor above 1023, and a long run has them
+        waiting.register(self._pidfd, select.POLLIN)
+        return bool(waiting.poll(seconds * 1000))
 
     def peak_rss(self) -> int:
         """Return the daemon's largest resident size so far, in bytes (VmHWM)."""
